@@ -156,3 +156,20 @@ def test_what_stands_beside_an_object_is_gone_with_it():
     del cell, cells[1:]
     gc.collect()
     assert len(table) == 0
+
+
+@pytest.mark.parametrize("make", [ostinato.cells.GRUCell, ostinato.nn.GRU])
+def test_a_call_after_one_under_autocast_is_in_float32_again(monkeypatch, make):
+    monkeypatch.setenv("OSTINATO_BF16", "on")
+    torch.manual_seed(0)
+    cell, xs = make(3, 4), torch.randn(5, 2, 3)
+
+    def outputs():
+        return cell(xs)[0] if isinstance(cell, nn.RNNBase) else ostinato.scan(cell, xs)[0]
+
+    before = [outputs() for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16):
+        halves = [outputs() for _ in range(3)]
+    after = [outputs() for _ in range(3)]
+    assert not any(torch.equal(each.float(), before[0]) for each in halves)
+    assert all(torch.equal(each, before[0]) for each in (*before, *after))

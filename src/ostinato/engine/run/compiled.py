@@ -148,7 +148,8 @@ def _scan_compiled(
     elif not torch._C._len_torch_dispatch_stack():
         options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths, "resets": resets}
         results = scan_quickly(ready.executable, ready.number, values, xs, flat, **options)
-        if results is not None and cell is owner and not seen.drawing:
+        # autocast is off by now: calls that are not under it would find those of halves
+        if results is not None and cell is owner and not seen.drawing and not mixed:
             _remember(ready, request, seen, save=save)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
