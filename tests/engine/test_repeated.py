@@ -1,11 +1,14 @@
 """A scan of a cell that is as it was goes the short way; after any change it gives what the eager loop gives."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
 
 import ostinato
 from ostinato.engine import leaves
+from ostinato.engine.beside import Beside
 from ostinato.engine.front.watch import look
 from ostinato.engine.run import repeated, twins
 from ostinato.engine.run.reference import scan_eagerly
@@ -97,7 +100,9 @@ def test_what_changes_between_calls_is_seen(monkeypatch, short, change):
     assert len(short) == 1
 
 
-def test_resets_that_are_changed_before_the_backward_pass_count_as_they_were():
+@pytest.mark.parametrize("engine", ["on", "off"])
+def test_resets_that_are_changed_before_the_backward_pass_count_as_they_were(monkeypatch, engine):
+    monkeypatch.setenv("OSTINATO_ENGINE", engine)
     torch.manual_seed(0)
     cell, xs = ostinato.cells.GRUCell(3, 4), torch.randn(5, 2, 3, requires_grad=True)
     resets = torch.rand(5, 2) < 0.5
@@ -113,3 +118,58 @@ def test_a_twin_is_looked_at_once():
     assert look(twins.twin_of(cell, table)) is seen
     cell.recurrent = nn.Linear(4, 12)
     assert look(twins.twin_of(cell, table)) is not seen
+
+
+class Sized(nn.Module):
+    """A cell whose class takes cells of one size for equal."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden_size, self.input = 4, nn.Linear(3, 4)
+
+    def forward(self, x, h):
+        h = torch.tanh(self.input(x) + h)
+        return h, h
+
+    def __eq__(self, other):
+        return isinstance(other, Sized) and other.hidden_size == self.hidden_size
+
+    def __hash__(self):
+        return int(self.hidden_size)
+
+
+def test_cells_that_are_equal_have_weights_of_their_own():
+    torch.manual_seed(0)
+    cells, xs, state = [Sized(), Sized()], torch.randn(5, 2, 3), torch.zeros(2, 4)
+    for cell in cells * 2:
+        torch.testing.assert_close(ostinato.scan(cell, xs, state)[0], eagerly(cell, xs, state)[0])
+
+
+def test_what_stands_beside_an_object_is_gone_with_it():
+    table, cells = Beside(), [Sized() for _ in range(3)]
+    for place, cell in enumerate(cells):
+        assert table.setdefault(cell, -1) == -1
+        table[cell] = place
+    assert [table[cell] for cell in cells] == [0, 1, 2]
+    table.pop(cells[0])
+    assert cells[0] not in table
+    del cell, cells[1:]
+    gc.collect()
+    assert len(table) == 0
+
+
+@pytest.mark.parametrize("make", [ostinato.cells.GRUCell, ostinato.nn.GRU])
+def test_a_call_after_one_under_autocast_is_in_float32_again(monkeypatch, make):
+    monkeypatch.setenv("OSTINATO_BF16", "on")
+    torch.manual_seed(0)
+    cell, xs = make(3, 4), torch.randn(5, 2, 3)
+
+    def outputs():
+        return cell(xs)[0] if isinstance(cell, nn.RNNBase) else ostinato.scan(cell, xs)[0]
+
+    before = [outputs() for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16):
+        halves = [outputs() for _ in range(3)]
+    after = [outputs() for _ in range(3)]
+    assert not any(torch.equal(each.float(), before[0]) for each in halves)
+    assert all(torch.equal(each, before[0]) for each in (*before, *after))

@@ -65,3 +65,26 @@ def test_features_of_a_sequence_have_the_same_bits_alone_and_among_others(channe
         assert together.isfinite().all()
         for row, sequence in enumerate(sequences):
             assert kernels([sequence])[0].equal(together[row])
+
+
+@pytest.mark.parametrize("changed", ["module", "default"])
+def test_features_are_the_same_of_a_module_of_another_type(changed) -> None:
+    sequences = [torch.randn(50, 2) for _ in range(4)]
+
+    def made():
+        random, competing = RandomKernels(2, 50, 84 * 4), CompetingKernels(2, 50, 3)
+        random.fit(sequences, 0)
+        competing.fit(0)
+        return random, competing
+
+    before = [kernels(sequences) for kernels in made()]
+    if changed == "module":
+        after = [kernels.double()(sequences) for kernels in made()]
+    else:
+        torch.set_default_dtype(torch.float64)
+        try:
+            after = [kernels(sequences) for kernels in made()]
+        finally:
+            torch.set_default_dtype(torch.float32)
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(other, one)

@@ -8,7 +8,6 @@ Anything else than before takes the longer way, `loop`, which tells what is new.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ostinato.engine.beside import Beside
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.plain import plain_now, saving_is_watched
 from ostinato.engine.run.quick import Calls, Ragged, Walk, calls_alone, ragged_of, run_calls
@@ -153,7 +153,7 @@ def _arrange(loop: quick.Loop, reverse: bool, ragged: bool) -> _Arranged | None:
     return _Arranged(checker(loop.tensors, [loop.xs], ()), walk, calls, pick)
 
 
-_known: weakref.WeakKeyDictionary[Any, Known] = weakref.WeakKeyDictionary()
+_known: Beside[Known] = Beside()
 """Beside the layers, not in them: files, copies and weights stay those of Keras."""
 
 

@@ -6,15 +6,15 @@ The equations, the order of gates and the places of dropout are Keras's (3.15), 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ostinato.engine.beside import Beside
 from ostinato.nn.dropin.steps import Step
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
@@ -165,7 +165,7 @@ class _Pool(threading.local):
     """The steps of each of Keras's cells, by form; a thread has its own, because it sets what they read."""
 
     def __init__(self) -> None:
-        self.steps: weakref.WeakKeyDictionary[Any, dict[Form, KerasStep]] = weakref.WeakKeyDictionary()
+        self.steps: Beside[dict[Form, KerasStep]] = Beside()
 
 
 _pool = _Pool()

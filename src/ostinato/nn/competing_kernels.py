@@ -55,18 +55,18 @@ class CompetingKernels(nn.Module):
 
     def forward(self, sequences: Sequence[Tensor]) -> Tensor:
         """Return features `(sequences, size)` of sequences `(time, channels)` each, of any lengths."""
-        found = torch.empty(len(sequences), len(self.dilations), self.groups, 2 * EACH)
+        found = torch.empty(len(sequences), len(self.dilations), self.groups, 2 * EACH, dtype=torch.float32)
         with torch.no_grad():
             parts = [self._parts(place) for place in range(len(self.dilations))]
             for rows, block in blocks_of(sequences):
                 for place, (dilation, (masks, taps)) in enumerate(zip(self.dilations, parts, strict=True)):
                     strength, least = competed(block, masks, taps, dilation)
-                    found[rows, place] = torch.cat([strength.clamp_min(0), least], 2).sqrt()
+                    found[rows, place] = torch.cat([strength.clamp_min(0), least], 2).sqrt().to(found)
         return found.flatten(1).to(sequences[0])
 
     def _parts(self, place: int) -> tuple[Masks, Tensor]:
         """Return which channels groups sum up at a dilation, and the taps of their kernels, `(groups, 8, 9)`."""
-        weights = self.weights[place].cpu().view(self.groups, EACH, self.channels, TAPS)
+        weights = self.weights[place].cpu().float().view(self.groups, EACH, self.channels, TAPS)
         masks = Masks.of((weights != 0).any(3).any(1).numpy())
         first = torch.from_numpy(masks.channels[:, 0])
         return masks, weights[torch.arange(self.groups), :, first].contiguous()

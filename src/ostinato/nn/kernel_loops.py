@@ -53,7 +53,7 @@ def convolved(block: Tensor, masks: Masks, taps: Tensor, dilation: int) -> Tenso
         dilation: steps from one tap to the next.
     """
     time = block.shape[2]
-    found = torch.empty(len(taps), len(block), -(-time // _LANES) * _LANES)  # vectors are written whole
+    found = _room(len(taps), len(block), -(-time // _LANES) * _LANES)  # vectors are written whole
     _run("outputs", block, masks, taps, dilation, found)
     return found[..., :time]
 
@@ -71,11 +71,9 @@ def shares_above(
         thresholds: `(kernels, thresholds)`.
         inside: the first step that counts and the one after the last, of each kernel, `(kernels, 2)`.
     """
-    found = torch.empty(len(taps), len(block), thresholds.shape[1], dtype=torch.int32)
-    outputs = torch.empty(block.shape[2] + _LANES)
-    _run(
-        "shares", block, masks, taps, dilation, outputs, thresholds.contiguous(), inside, found, count=len(found[0, 0])
-    )
+    found = _room(len(taps), len(block), thresholds.shape[1], dtype=torch.int32)
+    outputs, levels = _room(block.shape[2] + _LANES), _as_read(thresholds)
+    _run("shares", block, masks, taps, dilation, outputs, levels, inside, found, count=len(found[0, 0]))
     lengths = torch.from_numpy(inside[:, 1] - inside[:, 0])
     return (found / lengths[:, None, None]).permute(1, 2, 0)
 
@@ -92,7 +90,7 @@ def competed(block: Tensor, masks: Masks, taps: Tensor, dilation: int) -> tuple[
         dilation: of all.
     """
     shape = (len(block), len(taps), EACH)
-    strengths, counts = torch.empty(shape), torch.empty(shape, dtype=torch.int32)
+    strengths, counts = _room(*shape), _room(*shape, dtype=torch.int32)
     _run("competed", block, masks, taps, dilation, strengths, counts)
     return strengths / block.shape[2], counts / block.shape[2]
 
@@ -101,12 +99,22 @@ def _run(
     name: str, block: Tensor, masks: Masks, taps: Tensor, dilation: int, *others: Tensor | NDArray[Any], count: int = 0
 ) -> None:
     """Run a loop over all sequences and kernels; what else it reads and writes is in `others`."""
-    block, taps = block.contiguous(), taps.contiguous()
-    room = torch.zeros(block.shape[2] + (TAPS - 1) * dilation + _LANES)  # a sequence between zeros
+    block, taps = _as_read(block), _as_read(taps)
+    room = _room(block.shape[2] + (TAPS - 1) * dilation + _LANES).zero_()  # a sequence between zeros
     arrays = (block, masks.channels, masks.counts, taps, room, *others)
     addresses = [each.data_ptr() if isinstance(each, Tensor) else each.ctypes.data for each in arrays]
     sizes = (len(taps), *block.shape, dilation, masks.channels.shape[1], count)
     _loop(name)(*sizes, *addresses, *[0] * (_ARRAYS - len(addresses)))
+
+
+def _as_read(tensor: Tensor) -> Tensor:
+    """Return numbers as loops read them: a module may be of another type, or on another device."""
+    return tensor.detach().to("cpu", torch.float32).contiguous()
+
+
+def _room(*sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return memory for loops to write, whatever type and device new tensors have by themselves."""
+    return torch.empty(sizes, dtype=dtype, device="cpu")
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 _LEAST = 2**21
@@ -66,12 +67,18 @@ def _suits(rows: Tensor, weight: Tensor) -> bool:
     if rows.numel() * len(weight) < _LEAST or not _available():
         return False
     plain = rows.dtype is weight.dtype is torch.float32 and rows.device.type == weight.device.type == "cpu"
-    return plain and not torch.compiler.is_compiling() and not _watched()
+    # what does not fit is left to PyTorch, which says so
+    return plain and rows.shape[-1] == weight.shape[1] and not torch.compiler.is_compiling() and not _watched()
 
 
 def _watched() -> bool:
     """Tell whether something looks at each operation, or changes what it computes in."""
-    return torch._C._functorch.peek_interpreter_stack() is not None or torch.is_autocast_enabled("cpu")
+    return bool(
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack()
+        or torch.is_autocast_enabled("cpu")
+    )
 
 
 @functools.cache

@@ -73,12 +73,12 @@ class RandomKernels(nn.Module):
                 those = slice(number, None, _DRAWN)
                 block, chosen = sequences[row].T[None].float(), self._masks(place, those)
                 outputs = convolved(block, chosen, _WEIGHTS[those], self.dilations[place])[:, 0]
-                self.thresholds[those, part] = _quantiles(outputs, levels[those, part])
+                self.thresholds[those, part] = _quantiles(outputs, levels[those, part]).to(self.thresholds)
             first += count
 
     def forward(self, sequences: Sequence[Tensor]) -> Tensor:
         """Return features `(sequences, size)` of sequences `(time, channels)` each, of any lengths."""
-        found = torch.zeros(len(sequences), self.size)
+        found = torch.zeros(len(sequences), self.size, dtype=torch.float32)
         with torch.no_grad():
             masks = [self._masks(place) for place in range(len(self.dilations))]
             for rows, block in blocks_of(sequences):
@@ -111,7 +111,7 @@ class RandomKernels(nn.Module):
 
     def _masks(self, place: int, kernels: slice = slice(None)) -> Masks:
         """Return which channels kernels sum up at a dilation."""
-        return Masks.of(self.channel_masks[place, kernels].cpu().numpy())
+        return Masks.of(self.channel_masks[place, kernels].cpu().float().numpy())
 
 
 def _quantiles(rows: Tensor, levels: Tensor) -> Tensor:

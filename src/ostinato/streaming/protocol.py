@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.engine import State
+from ostinato.engine.beside import Beside
 from ostinato.engine.run.arrays import ArrayState, to_tensors
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
 from ostinato.streaming.rows import RowStepper
@@ -347,7 +348,7 @@ def checked_layers(state: ArrayState, layers: nn.Module) -> State:
     return to_tensors(found, torch.device("cpu"))
 
 
-_shared: weakref.WeakKeyDictionary[nn.Module, weakref.ref[SharedSteps]] = weakref.WeakKeyDictionary()
+_shared: Beside[weakref.ref[SharedSteps]] = Beside()
 
 
 def shared_steps(network: nn.Module, layer: Callable[[], nn.Module]) -> SharedSteps:

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn import products
@@ -128,3 +130,28 @@ def test_a_quick_linear_layer_is_a_linear_layer(monkeypatch) -> None:
     second = torch.autograd.grad(by_xs.square().sum(), ours.weight)[0]
     torch.testing.assert_close(second, torch.autograd.grad(their_by_xs.square().sum(), theirs.weight)[0])
     assert torch.autograd.gradcheck(ours.double(), (torch.randn(2, 6, dtype=torch.double, requires_grad=True),))
+
+
+def test_a_quick_linear_layer_leaves_what_it_cannot_do_to_pytorch(monkeypatch) -> None:
+    monkeypatch.setattr(products, "_LEAST", 1)
+    monkeypatch.setattr(products, "_ALIGNED", 1)
+    layer, xs = QuickLinear(6, 9), torch.randn(4, 6)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        layer(torch.randn(4, 7))
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(xs, xs))).tangent
+    torch.testing.assert_close(tangent, xs @ layer.weight.t())
+    with FlopCounterMode(display=False) as counter:
+        layer(xs)
+    assert counter.get_total_flops() == 2 * 4 * 6 * 9
+
+
+@pytest.mark.parametrize("few", [0, output._FEW])
+def test_targets_of_any_whole_numbers_are_classes(monkeypatch, few) -> None:
+    monkeypatch.setattr(output, "_FEW", few)
+    hidden, weight, target = torch.randn(5, 4), torch.randn(7, 4), torch.randint(7, (5,))
+    wanted = linear_cross_entropy(hidden, weight, target)
+    for kind in (torch.uint8, torch.int16, torch.int32):
+        assert torch.equal(linear_cross_entropy(hidden, weight, target.to(kind)), wanted)
+    with pytest.raises(UsageError, match="float32; expected whole numbers"):
+        linear_cross_entropy(hidden, weight, target.float())

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from ostinato.engine.beside import Beside
 from ostinato.errors import UsageError
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
 
-_widths_found: WeakKeyDictionary[nn.Module, dict[Any, State]] = WeakKeyDictionary()
+_widths_found: Beside[dict[Any, State]] = Beside()
 _MOST_WIDTHS = 64
 
 

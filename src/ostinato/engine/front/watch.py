@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from operator import is_
 from types import FunctionType, ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from torch._compile import _disable_dynamo
 from torch.nn.modules import module as _module
 from torch.nn.parameter import is_lazy
 
+from ostinato.engine.beside import Beside
 from ostinato.engine.front.freeze import Freezer
 from ostinato.engine.front.reach import MISSING
 from ostinato.engine.front.scope import Scope, empty_scope, extended, is_users_class
@@ -136,7 +136,7 @@ class Look:
         return self.numbers.get(id(value))
 
 
-_looks: WeakKeyDictionary[nn.Module, Look] = WeakKeyDictionary()
+_looks: Beside[Look] = Beside()
 
 
 def look(cell: nn.Module) -> Look:

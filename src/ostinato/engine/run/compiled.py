@@ -17,6 +17,7 @@ from ostinato.engine import backends
 from ostinato.engine.backends import executable_for, half_target
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
+from ostinato.engine.beside import Beside
 from ostinato.engine.forks import making
 from ostinato.engine.front.capture import Captured, capture
 from ostinato.engine.front.convert import convert
@@ -78,12 +79,12 @@ _shared: weakref.WeakValueDictionary[Any, Ready] = weakref.WeakValueDictionary()
 _recent: OrderedDict[Any, Ready] = OrderedDict()
 """Those wanted last, for the next model of the same kind when the last one is gone."""
 _MOST_RECENT = 64
-_scopes: weakref.WeakKeyDictionary[nn.Module, dict[type, Scope]] = weakref.WeakKeyDictionary()
-_plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
-_batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+_scopes: Beside[dict[type, Scope]] = Beside()
+_plans: Beside[dict[Any, Ready | Unsupported]] = Beside()
+_batches: Beside[dict[Any, Ready | Unsupported]] = Beside()
 """For cells that may compute with the size of their batch: what holds for each size."""
 _MOST_BATCHES = 512
-_warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+_warned: Beside[bool] = Beside()
 
 
 def suits(xs: Tensor, state: State) -> bool:
@@ -147,7 +148,8 @@ def _scan_compiled(
     elif not torch._C._len_torch_dispatch_stack():
         options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths, "resets": resets}
         results = scan_quickly(ready.executable, ready.number, values, xs, flat, **options)
-        if results is not None and cell is owner and not seen.drawing and not mixed:  # whose products are of halves
+        # autocast is off by now: calls that are not under it would find those of halves
+        if results is not None and cell is owner and not seen.drawing and not mixed:
             _remember(ready, request, seen, save=save)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
@@ -415,7 +417,7 @@ def warn_once(cell: nn.Module, reason: Unsupported) -> None:
     """Say that a cell has run eagerly, and why."""
     if cell in _warned or isinstance(reason, NotNow):
         return
-    _warned.add(cell)
+    _warned[cell] = True
     warnings.warn(
         f"{type(cell).__name__} runs in the eager loop, right but slower: the engine does not take {reason}",
         EngineWarning,

@@ -27,6 +27,8 @@ def scan_eagerly(
     start, steps = state, range(xs.shape[0])
     # a cell may change in place what it is given: that must not be the caller's
     state = map_state(torch.clone, state)
+    if resets is not None:
+        resets = resets.clone()  # the caller's may be changed until the backward pass
     outputs: list[Tensor] = []
     if lengths is not None:
         # a NaN in the padding must not reach the gradient of a real step

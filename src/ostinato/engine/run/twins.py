@@ -5,19 +5,19 @@ The table of them is kept here, where the watch on cells does not look: it is no
 
 from __future__ import annotations
 
-import weakref
 from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ostinato.engine.beside import Beside
 from ostinato.engine.front.state import call_cell, initial_state, leaves
 from ostinato.engine.front.watch import is_watched, watched_by_all_modules
 from ostinato.engine.run.compiled import suits
 from ostinato.engine.run.plain import plain_now
 
-_twins: weakref.WeakKeyDictionary[nn.Module, nn.Module | None] = weakref.WeakKeyDictionary()
+_twins: Beside[nn.Module | None] = Beside()
 """Cells, each with itself without its `input`; none where it reads a step in another way too."""
 
 

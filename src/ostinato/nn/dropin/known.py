@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ostinato.engine.beside import Beside
 from ostinato.engine.run.plain import plain_now
 from ostinato.nn.dropin.quick import Known
 from ostinato.nn.dropin.steps import Walk
 
-_known: weakref.WeakKeyDictionary[nn.RNNBase, Known] = weakref.WeakKeyDictionary()
+_known: Beside[Known] = Beside()
 """Beside the layers, not in them: state_dict, pickles, copies and replicas stay those of torch.nn."""
 
 
@@ -32,7 +32,7 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
     known = known_of(layer)
     if known is None or not known.is_as(layer):
         if not _is_plain(layer) or not plain_now():
-            _known.pop(layer, None)
+            _known.pop(layer)
             return
         known = _known[layer] = Known(layer)
     if plain_now():

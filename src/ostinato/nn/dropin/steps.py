@@ -8,7 +8,6 @@ be other tensors each time: parametrised, pruned, dropped out, or put in by `tor
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,6 +15,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ostinato.engine.beside import Beside
 
 Shapes: TypeAlias = "tuple[tuple[int, ...], ...]"
 
@@ -115,7 +116,7 @@ class _Pool(threading.local):
     """
 
     def __init__(self) -> None:
-        self.steps: weakref.WeakKeyDictionary[nn.RNNBase, dict[Shapes, Step]] = weakref.WeakKeyDictionary()
+        self.steps: Beside[dict[Shapes, Step]] = Beside()
 
 
 _pool = _Pool()

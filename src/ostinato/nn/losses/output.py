@@ -65,7 +65,7 @@ def linear_cross_entropy(
         raise UsageError(f"label_smoothing is {label_smoothing}; expected a share from 0 to 1")
     if reduction not in ("mean", "sum"):
         raise UsageError(f'reduction is {reduction!r}; expected "mean" or "sum"')
-    rows, classes = hidden.flatten(0, -2), target.flatten()
+    rows, classes = hidden.flatten(0, -2), target.flatten().long()  # few and many scores take other types else
     least, most = _range(classes)
     if least <= ignore_index <= most:
         counted = classes != ignore_index
@@ -103,7 +103,7 @@ class _Fused(torch.autograd.Function):
             torch.zeros_like(bias) if bias is not None and wanted[2] else None,
         )
         total = rows.new_zeros(())
-        piece = max(_ROWS, _PIECE // len(weight) // _MULTIPLE * _MULTIPLE)
+        piece = max(_ROWS, _PIECE // max(len(weight), 1) // _MULTIPLE * _MULTIPLE)
         for start in range(0, len(rows), piece):
             part = slice(start, start + piece)
             total += _piece(rows[part], weight, bias, classes[part], smoothing, part, grads)
@@ -159,5 +159,7 @@ def _check(hidden: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None) 
         )
     if target.shape != hidden.shape[:-1]:
         raise ShapeError(f"target has shape {tuple(target.shape)}; expected {tuple(hidden.shape[:-1])} as hidden has")
+    if target.is_floating_point() or target.is_complex() or target.dtype is torch.bool:
+        raise UsageError(f"target is of type {target.dtype}; expected whole numbers, the classes")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"bias has shape {tuple(bias.shape)}; expected ({len(weight)},), one for each class")
