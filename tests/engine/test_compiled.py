@@ -140,7 +140,7 @@ def take_work_out(patch) -> None:
     patch.setattr(executable, "_FEW_ROWS", 1000)
     patch.setattr(executable, "_WORTH", 0)
     patch.setattr(executable, "_WORTH_MORE", 0)
-    for seen in watch._looks.values():  # what calls before have found
+    for _, seen in watch._looks._found.values():  # what calls before have found
         seen.arranged.clear()
 
 

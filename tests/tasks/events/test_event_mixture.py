@@ -117,7 +117,6 @@ def test_a_stream_with_other_columns_says_what_the_batch_says_and_one_that_lacks
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_columns_are_read_as_asked() -> None:
     log = make_desk(9)
     options = {**SMALL, "epochs": 1, "test": 0.0}

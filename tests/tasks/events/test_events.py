@@ -76,7 +76,6 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_newest_cases_are_learned_from_too_when_it_is_trained_again() -> None:
     log = make_log(60)
     newest = [int(case[1:]) >= 40 for case in log["case"]]

@@ -158,7 +158,7 @@ class Calibration:
 
     def believed(self, nats: Floats, peaks: Floats) -> Floats:
         """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
-        known, share = math.log1p(self.count), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
+        known, share = math.log1p(max(self.count, 0)), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
         return np.where(nats > known, known + share * (nats - known), nats)
 
     def missed(self, absent: Floats) -> Floats:
