@@ -64,12 +64,15 @@ def test_hooks_of_an_update_run_once_each_time(name):
     assert seen == ["after"] * 3
 
 
+OURS_AND_PYTORCHS = (
+    lambda given: make_optimizer(given, TrainingConfig(optimizer="adam", learning_rate=0.01)),
+    lambda given: torch.optim.Adam(given, lr=0.01, fused=True),
+)
+
+
 def test_moments_that_are_replaced_between_updates_are_those_that_count():
     outcomes = []
-    for make in (
-        lambda given: make_optimizer(given, TrainingConfig(optimizer="adam", learning_rate=0.01)),
-        lambda given: torch.optim.Adam(given, lr=0.01, fused=True),
-    ):
+    for make in OURS_AND_PYTORCHS:
         mine = weights()
         optimiser = make(mine)
         for step in range(4):
@@ -87,10 +90,7 @@ def test_moments_that_are_replaced_between_updates_are_those_that_count():
 
 def test_a_scaler_of_gradients_is_heeded():
     outcomes = []
-    for make in (
-        lambda given: make_optimizer(given, TrainingConfig(optimizer="adam", learning_rate=0.01)),
-        lambda given: torch.optim.Adam(given, lr=0.01, fused=True),
-    ):
+    for make in OURS_AND_PYTORCHS:
         mine = weights()
         optimiser = make(mine)
         for step in range(3):

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ostinato.data.archives import archive_of, members
 from ostinato.errors import DataError
+from ostinato.words import verb
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def locate(paths: Sequence[str], folder: Path, origin: str, sought: Sought) -> l
         (absent if one is None else found).append(path if one is None else one)
     if absent:
         raise DataError(
-            f"{origin}: {len(absent):,} of its {len(paths):,} {sought.noun} {'is' if len(absent) == 1 else 'are'} not "
+            f"{origin}: {len(absent):,} of its {len(paths):,} {sought.noun} {verb(len(absent), 'are')} not "
             f'there, the first "{absent[0][:200]}"; looked for relative to {folder} and to the working folder: mend '
             "the paths, or put the files there"
         )

@@ -27,6 +27,7 @@ from ostinato.data.cells import (
 )
 from ostinato.data.notes import note
 from ostinato.errors import ColumnError, DataError
+from ostinato.words import verb
 
 if TYPE_CHECKING:
     import polars as pl
@@ -348,7 +349,7 @@ def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> Non
     stray = stray_cells(table, name, missing)
     if stray:
         (row, text), others = stray[0], stray[1:]
-        also = f", nor {'is' if len(others) == 1 else 'are'} {listed(others)}" if others else ""
+        also = f", nor {verb(len(others), 'are')} {listed(others)}" if others else ""
         raise DataError(
             f'row {row} of {table.origin}: "{text[:80]}" in column "{name}" is not a number{also}, but its other cells '
             f"are; {_mend([text for _, text in stray])}, or as categories all of them, if they are codes: "

@@ -218,10 +218,7 @@ def run_calls(
     """
     if calls.backward is None:
         x = x if x.is_contiguous() else dense(x)
-        if ragged is None:
-            y, lasts, _ = calls.forward(parameters, x, starts, seed)
-        else:
-            y, lasts, _ = calls.forward(parameters, x, starts, seed, ragged.rows, ragged.marks)
+        y, lasts, _ = calls.forward(parameters, x, starts, seed, *marks_of(ragged))
         return (y, *lasts)
     if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
@@ -230,7 +227,7 @@ def run_calls(
     return results
 
 
-def _marks(ragged: Ragged | None) -> tuple[Any, Tensor | None]:
+def marks_of(ragged: Ragged | None) -> tuple[Any, Tensor | None]:
     """Return lengths and resets as the backend reads them."""
     return (None, None) if ragged is None else (ragged.rows, ragged.marks)
 
@@ -242,7 +239,7 @@ class _Quick(torch.autograd.Function):
     def forward(ctx: Any, calls: Calls, seed: int, ragged: Ragged | None, *given: Tensor) -> tuple[Tensor, ...]:
         """Run the plans and keep what the backward pass needs; given are x, parameters and states."""
         end = calls.count + 1
-        y, lasts, chunk = calls.forward(given[1:end], given[0], given[end:], seed, *_marks(ragged))
+        y, lasts, chunk = calls.forward(given[1:end], given[0], given[end:], seed, *marks_of(ragged))
         ctx.set_materialize_grads(False)
         sides = calls.sides[len(given) > end]
         if sides.check is None:
@@ -266,7 +263,7 @@ class _Quick(torch.autograd.Function):
         results: list[Tensor | None] = [None] * (AHEAD + len(given))
         if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
-            rows, marks = _marks(ragged)
+            rows, marks = marks_of(ragged)
             weights, dx, dstates = calls.backward(
                 given[1:end], given[0], chunk, *cotangents(grads, chunk.dtype), seed, states=len(given) > end,
                 rows=rows, resets=marks,

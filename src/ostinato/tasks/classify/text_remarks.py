@@ -7,6 +7,7 @@ from collections import Counter
 from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.classify.examples import Examples
+from ostinato.words import verb
 
 _SHOWN = 40
 
@@ -26,8 +27,8 @@ def say_doubtful(records: Examples, *, held: bool) -> None:
     if empty == total:
         raise DataError(f"all {total:,} texts of {records.origin} are empty; expected texts to learn from")
     if empty:
-        are = "is" if empty == 1 else "are"
-        note(f"{empty:,} of the {total:,} texts of {records.origin} {are} empty; nothing can be read from them")
+        said = f"{empty:,} of the {total:,} texts of {records.origin} {verb(empty, 'are')} empty"
+        note(f"{said}; nothing can be read from them")
     first: dict[str, object] = {}
     doubtful: dict[str, object] = {}
     for text, label in zip(records.items, labels, strict=False):

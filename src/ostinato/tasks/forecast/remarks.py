@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ostinato.words import counted
+
 _CLOSE = 0.02  # errors nearer than this to each other are not told apart
 _OFF = 5.0  # points: an interval that holds more or fewer is called too wide or too narrow
 
@@ -38,5 +40,5 @@ def interval(model: Mapping[str, float], forecasts: int = 0) -> list[str]:
     chance = 2 * math.sqrt(width * (100 - width) / forecasts) if forecasts else 0.0
     judged = "as it should" if abs(gap) <= _OFF else "too narrow" if gap < 0 else "too wide"
     if _OFF < abs(gap) <= chance:
-        judged = f"which chance may do to {forecasts} forecast{'s' if forecasts > 1 else ''}"
+        judged = f"which chance may do to {counted(forecasts, 'forecasts')}"
     return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]
