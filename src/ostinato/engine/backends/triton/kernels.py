@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import math
 import os
 import weakref
 from collections.abc import Sequence
@@ -115,13 +116,12 @@ def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
     """
     phases, form = kernels[0].phases, kernels[0].form
     device = on.start[0].device if on.start else next(iter(on.outputs.values())).device
-    values, operands = _scratch(phases, form, on, device)
+    memory = _scratch(phases, form, on, device)
     tiles = -(-on.batch // form.tiling.rows)
     at_once = max(1, programs // form.tiling.columns)
-    flags = torch.zeros(tiles * form.tiling.columns, dtype=torch.int32, device=device)
     seeds = torch.full((1,), on.seed, dtype=torch.int64, device=device)
-    nothing = flags
-    common: dict[str, Any] = {"values": values, "operands": operands, "flags": flags, "seeds": seeds}
+    nothing = memory["flags"]
+    common: dict[str, Any] = memory | {"seeds": seeds}
     common |= {"lengths": nothing if on.lengths is None else on.lengths, "T": on.steps, "B": on.batch}
     common["resets"] = nothing if on.resets is None else on.resets
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
@@ -150,19 +150,51 @@ def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], on: La
     kernel.run[grid](*arguments, **options)
 
 
-def _scratch(phases: Phases, form: Form, on: Launch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the memory that values pass through, the first states in their places."""
-    kinds = {False: getattr(torch, form.computed), True: getattr(torch, form.operand)}
-    values, operands = (
-        torch.empty(max(1, 2 * phases.sizes[kind] * on.batch), dtype=kinds[kind], device=device)
-        for kind in (False, True)
-    )
+def _scratch(phases: Phases, form: Form, on: Launch, device: torch.device) -> dict[str, Tensor]:
+    """Return the memory that values pass through, and flags; marks of steps in it are zero at first."""
+    rows = -(-on.batch // form.tiling.rows) * form.tiling.rows
+    flags = -(-on.batch // form.tiling.rows) * form.tiling.columns
+    packed = form.tiling.columns > 1
+    kinds = {"values": getattr(torch, form.computed), "operands": getattr(torch, form.operand), "words": torch.int64}
+    if packed:
+        kinds["operands"] = torch.int32 if form.packing("operands") in ("half", "tf32") else torch.int64
+    sizes = {name: 2 * phases.sizes[name] * rows for name in kinds}
+    for name in ("operands", "words") if packed and form.packing("words") == "f64" else ():
+        sizes[name] *= 2
+    memory = {name: torch.empty(max(1, sizes[name]), dtype=kinds[name], device=device) for name in ("values",)}
+    make = torch.zeros if packed else torch.empty
+    memory |= {name: make(max(1, sizes[name]), dtype=kinds[name], device=device) for name in ("operands", "words")}
+    memory["flags"] = torch.zeros(flags, dtype=torch.int32, device=device)
+    if form.only is not None:
+        _fill(memory, phases, form, on, rows)
+    return memory
+
+
+def _fill(memory: dict[str, Tensor], phases: Phases, form: Form, on: Launch, rows: int) -> None:
+    """Put the first states into their places, as the kernel of a whole step does by itself."""
     for index, start in enumerate(on.start):
         for slot in state_slots(phases, index):
-            memory = operands if slot.operand else values
-            first = 2 * slot.start * on.batch
-            memory[first : first + slot.size * on.batch].copy_(start.reshape(-1))
-    return values, operands
+            size = math.prod(start.shape[1:])
+            values = start.new_zeros(rows, slot.size)
+            values[: on.batch, :size] = start.reshape(on.batch, size)
+            part = slice(2 * slot.start * rows, (2 * slot.start + slot.size) * rows)
+            if slot.memory == "values" or form.tiling.columns == 1:
+                memory[slot.memory][part].copy_(values.view(-1))
+            else:
+                words = packed_words(values, form.packing(slot.memory), getattr(torch, form.operand))
+                memory[slot.memory].view(-1, words.shape[-1])[part].copy_(words.view(-1, words.shape[-1]))
+
+
+def packed_words(values: Tensor, packing: str, half: torch.dtype) -> Tensor:
+    """Return numbers as `device.pack_half` and its like do with the mark 1: `(..., 1)`, or two words for a float64."""
+    if packing == "half":
+        return (values.to(half).view(torch.int16).to(torch.int32) << 16 | 1).unsqueeze(-1)
+    if packing == "tf32":
+        return ((values.float().view(torch.int32) + 0x1000 & -0x2000) | 1).unsqueeze(-1)
+    if packing == "f32":
+        return (values.float().view(torch.int32).to(torch.int64) << 32 | 1).unsqueeze(-1)
+    bits = values.double().view(torch.int64)
+    return torch.stack([bits >> 32 << 32 | 1, bits << 32 | 1], -1)
 
 
 def split_by_phase(phases: Phases, form: Form) -> list[Kernel]:
