@@ -10,6 +10,7 @@ float32 that a product in TF32 does not look at, else a second half of 64 bits (
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 
 from ostinato.engine.backends.triton.expressions import literal
@@ -18,9 +19,10 @@ from ostinato.engine.backends.triton.reads import Read, is_state
 from ostinato.engine.backends.triton.values import Values, place_of
 from ostinato.engine.plan.graph import Node, Shape
 
+ANCHOR = os.environ.get("OSTINATO_ANCHOR", "word")
 _MARKS = {"half": 0xFFFF, "tf32": 0x1FFF}
 """Which bits of a word are its mark; of all others the lower half of 64."""
-_MOST_WORDS = 16
+_MOST_WORDS = int(os.environ.get("OSTINATO_MOST", "64"))
 """Words that a thread asks for at a time."""
 
 
@@ -179,9 +181,28 @@ class Exchange(Values):
         elif group == 4:
             pairs = f"tl.join({words[0]}, {words[2]}), tl.join({words[1]}, {words[3]})"
             joined = f"tl.reshape(tl.join({pairs}), {shape})"
+        if ANCHOR == "word" and self.form.only is None and each == 1:
+            joined = self._anchored(joined, memory, shape, "int32" if kind in _MARKS else "int64")
         name, half = self._name("v"), f", tl.{self.form.operand}" if kind == "half" else ""
-        self.body.append(f"{name} = unpack_{kind}({', '.join(words) if kind == 'f64' else joined}, tag{half})")
+        value = f"unpack_{kind}({', '.join(words) if kind == 'f64' else joined}, tag{half})"
+        if self.form.only is None and ANCHOR == "value":
+            value = self._anchored(
+                value, memory, shape, self.form.operand if memory == "operands" else self.form.computed
+            )
+        self.body.append(f"{name} = {value}")
         return name
+
+    def _anchored(self, value: str, memory: str, shape: list[int], kind: str) -> str:
+        """Return a value as a load gives it that reads nothing.
+
+        Triton takes a loop of our own for free, and would ask for the words again in each warp that needs them.
+        """
+        place = f"i{'_'.join(map(str, shape))}"
+        if place not in self.defined:
+            self.defined.add(place)
+            index = f"tl.arange(0, {shape[-1]})[{'None, ' * (len(shape) - 1)}:]"
+            self.head.append(f"{place} = tl.broadcast_to({index}, {shape})")
+        return f"tl.load({memory}.to(tl.pointer_type(tl.{kind})) + {place}, mask=T < 0, other={value})"
 
     def _per_load(self, memory: str) -> int:
         """Return how many numbers one load takes at most, of 16 bytes."""
