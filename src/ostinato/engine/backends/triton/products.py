@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 from ostinato.engine.backends.triton.expressions import literal
@@ -14,6 +15,8 @@ from ostinato.engine.backends.triton.values import place_of
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.views import locate
 
+_AT_ONCE = int(os.environ.get("OSTINATO_AT_ONCE", "4"))
+"""Sums of products that are made side by side: each product of tensor cores waits for the one before in its sum."""
 _MOST_TOGETHER = 8
 """Products that are made as one."""
 
@@ -72,7 +75,8 @@ class Products(Reductions):
 
     def _products(self, group: list[Node]) -> str:
         """Write the products of a group as one."""
-        total, first = "", group[0]
+        sums: list[str] = []
+        first = group[0]
         reads = [operand_read(read, self.phases.columns) for read, _ in operands_of(first)]
         lanes = self._lanes(reads, padded(len(group), 1) * self._width(first.size))
         if lanes > 1:
@@ -81,9 +85,10 @@ class Products(Reductions):
             matrices = [operands_of(member)[place][1] for member in group]
             for rows, matrix in self._pairs(read, matrices, first.size):
                 name = self._name("d")
-                self.body.append(f"{name} = {self._dot(rows, matrix, total)}")
-                total = name
-        return total
+                sums.append(name)
+                ahead = sums[-1 - _AT_ONCE] if len(sums) > _AT_ONCE else ""
+                self.body.append(f"{name} = {self._dot(rows, matrix, ahead)}")
+        return " + ".join(sums[-_AT_ONCE:])
 
     def _lanes(self, reads: list[Read], width: int) -> int:
         """Return in how many parts rows are multiplied at the same time, by different warps, and summed after.
@@ -95,6 +100,8 @@ class Products(Reductions):
             and read.base.size == math.prod(read.shape) == math.prod(reads[0].shape)
             for read in reads
         )  # fmt: skip
+        if os.environ.get("OSTINATO_LANES"):
+            return self.tiling.warps if alike else 1
         return max(1, self.tiling.warps * 8 // width) if alike else 1
 
     def _products_by_lanes(self, group: list[Node], reads: list[Read], lanes: int) -> str:
