@@ -130,6 +130,24 @@ def row_sum(x):
 
 
 @jit
+def add_2(a, b, x, y):
+    """Add two sums at a time."""
+    return a + x, b + y
+
+
+@jit
+def add_3(a, b, c, x, y, z):
+    """Add three sums at a time."""
+    return a + x, b + y, c + z
+
+
+@jit
+def add_4(a, b, c, d, x, y, z, w):
+    """Add four sums at a time."""
+    return a + x, b + y, c + z, d + w
+
+
+@jit
 def row_max(x):
     """Return the largest column, NaN if one is."""
     missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)

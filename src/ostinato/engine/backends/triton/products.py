@@ -25,8 +25,13 @@ class Products(Reductions):
         """Return a product; those of the same rows are made together, and each takes its own columns."""
         if node not in self.sums:
             group = self._group(node)
-            total = self._products(group)
-            if len(group) == 1:
+            if self.tiling.rows < LEAST:
+                self._products_by_sums(group)
+                group = []
+            total = self._products(group) if group else ""
+            if not group:
+                pass
+            elif len(group) == 1:
                 self.sums[node] = f"row_sum({total})" if node.size == 1 else total
             else:
                 for member, name in zip(group, self._apart(total, len(group), self._block(node.size)), strict=False):
@@ -46,6 +51,75 @@ class Products(Reductions):
             if other.op == "matmul" and other.shape == node.shape and _rows(other) == _rows(node)
         ]
         return same[:_MOST_TOGETHER] if node in same[:_MOST_TOGETHER] else [node]
+
+    def _products_by_sums(self, group: list[Node]) -> None:
+        """Write products of fewer rows than tensor cores take: each thread has some columns of the weights."""
+        size = group[0].size
+        block = 1 if size == 1 else self._block(size)
+        parts: list[list[str]] = [[] for _ in group]
+        lanes = 1
+        for place, (read, first) in enumerate(operands_of(group[0])):
+            depth = first.shape[0]
+            width = padded(depth)
+            lanes = max(1, min(width, 32 * self.tiling.warps // block))
+            operand = self._operand_tile(read, width, depth)
+            rows = self._name("a")
+            shape = f"[{self.tiling.rows}, 1, {lanes}, {width // lanes}]"
+            self.body.append(f"{rows} = tl.reshape({operand}, {shape})")
+            for sums, member in zip(parts, group, strict=True):
+                matrix = self._weights_in_threads(operands_of(member)[place][1], block, lanes, width)
+                sums.append(f"{rows} * {matrix}")
+        flat = [term for sums in parts for term in sums]
+        found = []
+        for start in range(0, len(flat), 4):
+            names = [self._name("d") for _ in flat[start : start + 4]]
+            self.body.append(self._summed_together(names, flat[start : start + 4], 3))
+            found += names
+        each = len(parts[0])
+        parts = [found[start : start + each] for start in range(0, len(found), each)]
+        totals = [" + ".join(sums) for sums in parts]
+        for start in range(0, len(group), 4):
+            names = [self._name("d") for _ in group[start : start + 4]]
+            self.body.append(self._summed_together(names, totals[start : start + 4], 2))
+            self.sums |= dict(zip(group[start : start + 4], names, strict=True))
+
+    def _summed_together(self, names: list[str], terms: list[str], axis: int) -> str:
+        """Write sums over one axis of several tiles: threads exchange them all at once."""
+        if len(names) == 1:
+            return f"{names[0]} = tl.sum({terms[0]}, {axis})"
+        return f"{', '.join(names)} = tl.reduce(({', '.join(terms)}), {axis}, add_{len(names)})"
+
+    def _operand_tile(self, read: Read, width: int, depth: int) -> str:
+        """Return whole rows of an operand, rounded as operands are."""
+        if read.kind == "register":
+            tile = self._full(self._register(read.base), read.shape)
+            if width != depth:
+                tile = f"tl.where({self._mask_of(depth)}, {tile}, 0.0)"
+            return f"{self._as_operand(tile)}.to({self._type})"
+        key = ("shared", "tile", read.base, read.offset, read.strides, read.shape)
+        if key not in self.loaded:
+            self.loaded[key] = self._name("a")
+            self.body.append(f"{self.loaded[key]} = {self._operand(read, 0, width, depth)}.to({self._type})")
+        return self.loaded[key]
+
+    def _weights_in_threads(self, matrix: Node, block: int, lanes: int, width: int) -> str:
+        """Return weights before the loop, `(1, columns, lanes, depth of a lane)`, a column in as many threads."""
+        view = locate(matrix)
+        key = ("threads", view.base, view.offset, view.strides, block, lanes, width)
+        if key in self.loaded:
+            return self.loaded[key]
+        name = self.loaded[key] = self._name("w")
+        self.constants[view.base.attr[0]] = None
+        depth, size = matrix.shape[0], matrix.shape[1]
+        down, across = view.strides[-2:]
+        row = f"(tl.arange(0, {lanes})[None, None, :, None] * {width // lanes} + "
+        row += f"tl.arange(0, {width // lanes})[None, None, None, :])"
+        # `pid` is zero: Triton does not see that columns are neighbours, and gives each to a thread of its own
+        column = f"(tl.arange(0, {block})[None, :, None, None] ^ pid)"
+        where = f"c{view.base.attr[0]} + {view.offset} + {row} * {down} + {column} * {across}"
+        load = f"tl.load({where}, mask=({row} < {depth}) & ({column} < {size}), other=0.0)"
+        self.head.append(f"{name} = {self._as_operand(load)}.to({self._type})")
+        return name
 
     def _apart(self, total: str, count: int, block: int) -> list[str]:
         """Take a tile of several products apart; neighbours in it lie in one thread, so nothing moves."""

@@ -104,6 +104,8 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     Raises:
         Unsupported: none fits.
     """
+    if batch <= limits.programs and (few := row_by_row(phases, bytes_each)):
+        return [few]
     wide = _widest(phases)
     columns = [1] if wide <= _ALONE else []
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
@@ -121,6 +123,19 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
         return math.ceil(math.ceil(batch / tiling.rows) / at_once)
 
     return sorted(found, key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+
+
+_MOST_WEIGHTS = 144
+"""Weights that a thread has in registers at most."""
+
+
+def row_by_row(phases: Phases, bytes_each: int) -> Tiling | None:
+    """Return a tiling of one row a program, if all weights fit into registers."""
+    if any(node.op == "matmul" and len(node.shape) > 1 for node in _computed(phases)):
+        return None
+    weights = sum(padded(depth) * (1 if columns == 1 else padded(columns)) for depth, columns in _products(phases))
+    each = _MOST_WEIGHTS // max(1, bytes_each // 4)
+    return next((Tiling(1, 1, warps) for warps in (4, 8) if weights <= 32 * warps * each), None)
 
 
 def fits(phases: Phases, tiling: Tiling, bytes_each: int, limits: Limits) -> bool:
