@@ -8,12 +8,15 @@ Importing this file needs Triton.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import triton
 import triton.language as tl
 
 jit: Any = triton.jit
+_INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
+"""Whether Triton interprets: it would reduce several tiles at a time number by number."""
 
 
 @jit
@@ -130,21 +133,50 @@ def row_sum(x):
 
 
 @jit
-def add_2(a, b, x, y):
-    """Add two sums at a time."""
+def _add_2(a, b, x, y):
     return a + x, b + y
 
 
 @jit
-def add_3(a, b, c, x, y, z):
-    """Add three sums at a time."""
+def _add_3(a, b, c, x, y, z):
     return a + x, b + y, c + z
 
 
 @jit
-def add_4(a, b, c, d, x, y, z, w):
-    """Add four sums at a time."""
+def _add_4(a, b, c, d, x, y, z, w):
     return a + x, b + y, c + z, d + w
+
+
+@jit
+def sums_2(a, b, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum two tiles at a time: threads exchange what both need at once."""
+    if _INTERPRETED:
+        return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep)
+    else:
+        return tl.reduce((a, b), axis, _add_2, keep_dims=keep)
+
+
+@jit
+def sums_3(a, b, c, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum three tiles at a time."""
+    if _INTERPRETED:
+        return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep), tl.sum(c, axis, keep_dims=keep)
+    else:
+        return tl.reduce((a, b, c), axis, _add_3, keep_dims=keep)
+
+
+@jit
+def sums_4(a, b, c, d, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum four tiles at a time."""
+    if _INTERPRETED:
+        return (
+            tl.sum(a, axis, keep_dims=keep),
+            tl.sum(b, axis, keep_dims=keep),
+            tl.sum(c, axis, keep_dims=keep),
+            tl.sum(d, axis, keep_dims=keep),
+        )
+    else:
+        return tl.reduce((a, b, c, d), axis, _add_4, keep_dims=keep)
 
 
 @jit

@@ -56,69 +56,76 @@ class Products(Reductions):
         """Write products of fewer rows than tensor cores take: each thread has some columns of the weights."""
         size = group[0].size
         block = 1 if size == 1 else self._block(size)
-        parts: list[list[str]] = [[] for _ in group]
-        lanes = 1
-        for place, (read, first) in enumerate(operands_of(group[0])):
-            depth = first.shape[0]
-            width = padded(depth)
+        pairs = [operands_of(member) for member in group]
+        terms: dict[int, list[list[str]]] = {}
+        for places in _together([read for read, _ in pairs[0]]):
+            reads = [pairs[0][place][0] for place in places]
+            width = padded(math.prod(reads[0].shape)) * len(places)
             lanes = max(1, min(width, 32 * self.tiling.warps // block))
-            operand = self._operand_tile(read, width, depth)
-            rows = self._name("a")
-            shape = f"[{self.tiling.rows}, 1, {lanes}, {width // lanes}]"
-            self.body.append(f"{rows} = tl.reshape({operand}, {shape})")
-            for sums, member in zip(parts, group, strict=True):
-                matrix = self._weights_in_threads(operands_of(member)[place][1], block, lanes, width)
-                sums.append(f"{rows} * {matrix}")
-        flat = [term for sums in parts for term in sums]
-        found = []
-        for start in range(0, len(flat), 4):
-            names = [self._name("d") for _ in flat[start : start + 4]]
-            self.body.append(self._summed_together(names, flat[start : start + 4], 3))
-            found += names
-        each = len(parts[0])
-        parts = [found[start : start + each] for start in range(0, len(found), each)]
-        totals = [" + ".join(sums) for sums in parts]
-        for start in range(0, len(group), 4):
-            names = [self._name("d") for _ in group[start : start + 4]]
-            self.body.append(self._summed_together(names, totals[start : start + 4], 2))
-            self.sums |= dict(zip(group[start : start + 4], names, strict=True))
+            rows = self._rows_of_lanes(reads, lanes, width)
+            for found, line in zip(terms.setdefault(width, [[] for _ in group]), pairs, strict=True):
+                matrix = self._weights_of_lanes([line[place][1] for place in places], block, lanes, width)
+                found.append(f"{rows} * {matrix}")
+        parts: list[list[str]] = [[] for _ in group]
+        for lines in terms.values():
+            within = iter(self._sums([term for line in lines for term in line], 3))
+            for part, line in zip(parts, lines, strict=True):
+                part += [next(within) for _ in line]
+        self.sums |= dict(zip(group, self._sums([" + ".join(part) for part in parts], 2), strict=True))
 
-    def _summed_together(self, names: list[str], terms: list[str], axis: int) -> str:
-        """Write sums over one axis of several tiles: threads exchange them all at once."""
-        if len(names) == 1:
-            return f"{names[0]} = tl.sum({terms[0]}, {axis})"
-        return f"{', '.join(names)} = tl.reduce(({', '.join(terms)}), {axis}, add_{len(names)})"
+    def _rows_of_lanes(self, reads: list[Read], lanes: int, width: int) -> str:
+        """Write rows of operands as `(rows, 1, lanes, what a lane has)`, one operand after the other."""
+        key = ("shared", "rows", *((read.base, read.offset, read.strides) for read in reads), lanes)
+        if key not in self.loaded:
+            rows, depth = self.tiling.rows, width // len(reads)
+            tiles = [self._operand_tile(read, depth) for read in reads]
+            moved, count = tiles[0], len(tiles)
+            if count == 2:
+                moved = f"tl.permute(tl.join({moved}, {tiles[1]}), [0, 2, 1])"
+            elif count == 4:  # all in one tile: threads exchange them at once
+                halves = f"tl.join({moved}, {tiles[1]}), tl.join({tiles[2]}, {tiles[3]})"
+                moved = f"tl.permute(tl.join({halves}), [0, 3, 2, 1])"
+            name = self.loaded[key] = self._name("a")
+            self.body.append(f"{name} = tl.reshape({moved}, [{rows}, 1, {lanes}, {width // lanes}])")
+        return self.loaded[key]
 
-    def _operand_tile(self, read: Read, width: int, depth: int) -> str:
+    def _operand_tile(self, read: Read, width: int) -> str:
         """Return whole rows of an operand, rounded as operands are."""
+        depth = math.prod(read.shape)
         if read.kind == "register":
             tile = self._full(self._register(read.base), read.shape)
             if width != depth:
                 tile = f"tl.where({self._mask_of(depth)}, {tile}, 0.0)"
             return f"{self._as_operand(tile)}.to({self._type})"
-        key = ("shared", "tile", read.base, read.offset, read.strides, read.shape)
-        if key not in self.loaded:
-            self.loaded[key] = self._name("a")
-            self.body.append(f"{self.loaded[key]} = {self._operand(read, 0, width, depth)}.to({self._type})")
-        return self.loaded[key]
+        return f"{self._operand(read, 0, width, depth)}.to({self._type})"
 
-    def _weights_in_threads(self, matrix: Node, block: int, lanes: int, width: int) -> str:
-        """Return weights before the loop, `(1, columns, lanes, depth of a lane)`, a column in as many threads."""
-        view = locate(matrix)
-        key = ("threads", view.base, view.offset, view.strides, block, lanes, width)
+    def _weights_of_lanes(self, matrices: list[Node], block: int, lanes: int, width: int) -> str:
+        """Load weights before the loop, `(1, columns, lanes, what a lane has)`: all that one thread multiplies."""
+        views = [locate(matrix) for matrix in matrices]
+        key = ("lanes", *((view.base, view.offset, view.strides) for view in views), block, lanes, width)
         if key in self.loaded:
             return self.loaded[key]
         name = self.loaded[key] = self._name("w")
-        self.constants[view.base.attr[0]] = None
-        depth, size = matrix.shape[0], matrix.shape[1]
-        down, across = view.strides[-2:]
-        row = f"(tl.arange(0, {lanes})[None, None, :, None] * {width // lanes} + "
-        row += f"tl.arange(0, {width // lanes})[None, None, None, :])"
-        # `pid` is zero: Triton does not see that columns are neighbours, and gives each to a thread of its own
-        column = f"(tl.arange(0, {block})[None, :, None, None] ^ pid)"
-        where = f"c{view.base.attr[0]} + {view.offset} + {row} * {down} + {column} * {across}"
-        load = f"tl.load({where}, mask=({row} < {depth}) & ({column} < {size}), other=0.0)"
-        self.head.append(f"{name} = {self._as_operand(load)}.to({self._type})")
+        depth, size = matrices[0].shape[0], matrices[0].shape[1]
+        place = f"p{block}_{lanes}_{width}"
+        if place not in self.defined:
+            self.defined.add(place)
+            inner = f"tl.arange(0, {width // lanes})[None, None, None, :]"
+            self.head.append(f"{place} = tl.arange(0, {lanes})[None, None, :, None] * {width // lanes} + {inner}")
+            # `pid` is zero: Triton does not see that columns are neighbours, and gives each to a thread of its own
+            self.head.append(f"{place}_n = tl.arange(0, {block})[None, :, None, None] ^ pid")
+        count = len(matrices)
+        row = place if count == 1 else f"({place} % {width // count})"
+        parts = []
+        for index, view in enumerate(views):
+            self.constants[view.base.attr[0]] = None
+            down, across = view.strides[-2:]
+            where = f"c{view.base.attr[0]} + {view.offset} + {row} * {down} + {place}_n * {across}"
+            mask = f"({row} < {depth}) & ({place}_n < {size})"
+            if count > 1:
+                mask += f" & ({place} // {width // count} == {index})"
+            parts.append(f"tl.load({where}, mask={mask}, other=0.0)")
+        self.head.append(f"{name} = {self._as_operand(' + '.join(parts))}.to({self._type})")
         return name
 
     def _apart(self, total: str, count: int, block: int) -> list[str]:
@@ -375,6 +382,14 @@ class Products(Reductions):
 
     def _operand_of_head(self, read: Read, start: int, width: int, depth: int, head: int) -> str:
         return self._operand(read, start, width, depth, head * depth)
+
+
+def _together(reads: list[Read]) -> list[list[int]]:
+    """Return the places of operands that are read as one: all, if they are two or four of as many numbers."""
+    places = list(range(len(reads)))
+    if len(reads) in (2, 4) and len({math.prod(read.shape) for read in reads}) == 1:
+        return [places]
+    return [[place] for place in places]
 
 
 def _rows(node: Node) -> list[Node]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ostinato.engine.backends.triton.expressions import literal
 from ostinato.engine.backends.triton.phases import gathered_read, is_partial, is_row_reduction
-from ostinato.engine.backends.triton.reads import read_of
+from ostinato.engine.backends.triton.reads import is_state, read_of
 from ostinato.engine.backends.triton.tiles import padded
 from ostinato.engine.backends.triton.values import Values, place_of
 from ostinato.engine.plan.graph import Node
 
+_MOST_SUMS = 4
+"""Sums that are made at a time; `device` has functions for so many."""
 _REDUCE = {"sum": "row_sum", "amax": "row_max", "amin": "row_min"}
 
 
@@ -27,19 +29,63 @@ class Reductions(Values):
                 f'cache_modifier=".cg"))'
             )
         elif is_row_reduction(node):
-            self.body.append(f"{name} = {self._row_sum(node)}")
+            self._row_reduction(node, name)
         else:
             self.body.append(f"{name} = {self._gathered(node)}")
+
+    def _row_reduction(self, node: Node, name: str) -> None:
+        """Write a reduction of a row; sums whose values are there at the same time are made together."""
+        if node not in self.sums:
+            group = [node]
+            if node.op == "sum" and node.inputs[0].size > 1:
+                group = self._known_sums(node)
+            if len(group) == 1:
+                self.sums[node] = self._row_sum(node)
+            else:
+                found = self._sums([self._row_terms(member) for member in group], 1, keep=True)
+                self.sums |= dict(zip(group, found, strict=True))
+        self.body.append(f"{name} = {self.sums[node]}")
+
+    def _known_sums(self, node: Node) -> list[Node]:
+        """Return the sums of rows of this phase whose terms are computed by now."""
+        size = node.inputs[0].size
+        known = [
+            other
+            for other in self.phases.nodes[self.phases.phase[node]]
+            if other.op == "sum" and is_row_reduction(other) and other.inputs[0].size == size
+            and other not in self.sums and self._is_known(other.inputs[0])
+        ]  # fmt: skip
+        return known[:_MOST_SUMS]
+
+    def _is_known(self, child: Node) -> bool:
+        read = read_of(child, child.shape)
+        return read.kind != "register" or read.base in self.names or is_state(read.base)
+
+    def _sums(self, terms: list[str], axis: int, *, keep: bool = False) -> list[str]:
+        """Write sums of several tiles over one axis: threads exchange them together."""
+        found: list[str] = []
+        for start in range(0, len(terms), _MOST_SUMS):
+            part = terms[start : start + _MOST_SUMS]
+            names = [self._name("d") for _ in part]
+            if len(part) == 1:
+                self.body.append(f"{names[0]} = tl.sum({part[0]}, {axis}, keep_dims={keep})")
+            else:
+                self.body.append(f"{', '.join(names)} = sums_{len(part)}({', '.join(part)}, {axis}, {keep})")
+            found += names
+        return found
 
     def _row_sum(self, node: Node) -> str:
         """Return the reduction of the columns that this program has."""
         child = node.inputs[0]
-        text = self._value(read_of(child, child.shape), number=False)
         if child.size == 1:
-            return text
-        whole = self._full(text, child.shape)
-        masked = f"tl.where({self._mask_of(child.size)}, {whole}, {_neutral(node.op)})"
-        return f"{_REDUCE[node.op]}({masked})"
+            return self._value(read_of(child, child.shape), number=False)
+        return f"{_REDUCE[node.op]}({self._row_terms(node)})"
+
+    def _row_terms(self, node: Node) -> str:
+        """Return the columns that a reduction takes, nothing in those that are not there."""
+        child = node.inputs[0]
+        whole = self._full(self._value(read_of(child, child.shape), number=False), child.shape)
+        return f"tl.where({self._mask_of(child.size)}, {whole}, {_neutral(node.op)})"
 
     def _mask_of(self, size: int) -> str:
         self._index(size)

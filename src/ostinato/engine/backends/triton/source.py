@@ -112,7 +112,7 @@ class _Writer(Products):
     # --- one phase ----------------------------------------------------------------------------------------------
 
     def _phase(self, number: int) -> None:
-        for node in self.phases.nodes[number]:
+        for node in _by_exchanges(self.phases.nodes[number], self.phases.columns):
             self._compute(node)
         if number + 1 < self.phases.count:
             for node in self.phases.nodes[number + 1]:
@@ -200,6 +200,21 @@ class _Writer(Products):
             for slot in state_slots(self.phases, index):
                 if slot is not kept or self.form.only is not None:
                     self._store_slot(slot, "then", f"s{index}", self._index(size), size, 0)
+
+
+def _by_exchanges(nodes: list[Node], columns: int) -> list[Node]:
+    """Return values in an order in which sums and products that need not wait for one another come together."""
+    rounds: dict[Node, int] = {}
+    for node in nodes:
+        below = (read.base for read, _ in all_reads(node, columns))
+        waits = (rounds[child] + _is_exchange(child) for child in below if child in rounds)
+        rounds[node] = max(waits, default=0)
+    return sorted(nodes, key=lambda node: (rounds[node], _is_exchange(node)))
+
+
+def _is_exchange(node: Node) -> bool:
+    """Tell whether a value needs what other threads have."""
+    return node.op in g.REDUCTIONS or node.op == "matmul"
 
 
 def _next(text: str) -> str:
