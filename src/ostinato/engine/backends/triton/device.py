@@ -152,8 +152,7 @@ def sums_2(a, b, axis: tl.constexpr, keep: tl.constexpr):
     """Sum two tiles at a time: threads exchange what both need at once."""
     if _INTERPRETED:
         return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep)
-    else:
-        return tl.reduce((a, b), axis, _add_2, keep_dims=keep)
+    return tl.reduce((a, b), axis, _add_2, keep_dims=keep)
 
 
 @jit
@@ -161,8 +160,7 @@ def sums_3(a, b, c, axis: tl.constexpr, keep: tl.constexpr):
     """Sum three tiles at a time."""
     if _INTERPRETED:
         return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep), tl.sum(c, axis, keep_dims=keep)
-    else:
-        return tl.reduce((a, b, c), axis, _add_3, keep_dims=keep)
+    return tl.reduce((a, b, c), axis, _add_3, keep_dims=keep)
 
 
 @jit
@@ -175,8 +173,7 @@ def sums_4(a, b, c, d, axis: tl.constexpr, keep: tl.constexpr):
             tl.sum(c, axis, keep_dims=keep),
             tl.sum(d, axis, keep_dims=keep),
         )
-    else:
-        return tl.reduce((a, b, c, d), axis, _add_4, keep_dims=keep)
+    return tl.reduce((a, b, c, d), axis, _add_4, keep_dims=keep)
 
 
 @jit
