@@ -13,6 +13,7 @@ from typing import Any
 
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 jit: Any = triton.jit
 _INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
@@ -20,9 +21,29 @@ _INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
 
 
 @jit
+def _exp(x):
+    """Return exp(x), in float32 zero where it has no normal number."""
+    if x.dtype == tl.float64:  # noqa: SIM108 - Triton has no such expression
+        result = tl.exp(x)
+    else:
+        result = tl.exp2(x * 1.4426950408889634)
+    return result
+
+
+@jit
+def _inverse(x):
+    """Return 1 / x, in float32 to one unit of the last place; x is not below 1."""
+    if _INTERPRETED or x.dtype == tl.float64:
+        result = 1.0 / x
+    else:
+        result = libdevice.fast_dividef(1.0, x)
+    return result
+
+
+@jit
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
-    return 1.0 / (1.0 + tl.exp(-x))
+    return _inverse(1.0 + _exp(-x))
 
 
 @jit
@@ -42,7 +63,7 @@ def tanh(x):
             )
         )
     )
-    far = 1.0 - 2.0 / (tl.exp(2.0 * tl.abs(x)) + 1.0)
+    far = 1.0 - 2.0 * _inverse(_exp(2.0 * tl.abs(x)) + 1.0)
     return tl.where(tl.abs(x) < 0.25, series, tl.where(x < 0, -far, far))
 
 

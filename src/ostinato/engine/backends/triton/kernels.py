@@ -117,7 +117,7 @@ def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
     device = on.start[0].device if on.start else next(iter(on.outputs.values())).device
     values, operands = _scratch(phases, form, on, device)
     tiles = -(-on.batch // form.tiling.rows)
-    at_once = max(1, programs // form.tiling.columns)
+    at_once = tiles if form.tiling.columns == 1 else max(1, programs // form.tiling.columns)
     flags = torch.zeros(tiles * form.tiling.columns, dtype=torch.int32, device=device)
     seeds = torch.full((1,), on.seed, dtype=torch.int64, device=device)
     nothing = flags

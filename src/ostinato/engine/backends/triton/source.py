@@ -68,7 +68,7 @@ class _Writer(Products):
 
     def _opening(self) -> Iterator[str]:
         yield f"r = (tl.program_id(0) + first) * {self.tiling.rows} + tl.arange(0, {self.tiling.rows})[:, None]"
-        yield "rm = r < B"
+        yield "rm = r < B" if self.tiling.rows > 1 else "rm = tl.full([1, 1], True, tl.int1)"
         yield "long = tl.zeros([1, 1], tl.int64)"
         yield "group = tl.program_id(0)"
         yield "pid = tl.program_id(1)"
