@@ -35,9 +35,9 @@ VARIANTS = {
 }
 
 
-def share_columns(monkeypatch: Any, programs: int) -> None:
-    """Let so many programs share the columns of a tile, whatever would be chosen."""
-    monkeypatch.setattr(executables, "tilings", lambda *_: [Tiling(16, programs, 4)])
+def share_columns(monkeypatch: Any, programs: int, rows: int = 16) -> None:
+    """Let so many programs share the columns of a tile of so many rows, whatever would be chosen."""
+    monkeypatch.setattr(executables, "tilings", lambda *_: [Tiling(rows, programs, 4)])
 
 
 def both(cell: nn.Module, features: int, case: Case) -> tuple[list[Tensor], list[Tensor]]:

@@ -13,14 +13,37 @@ from typing import Any
 
 import triton
 import triton.language as tl
+from triton.language.extra import libdevice
 
 jit: Any = triton.jit
+_INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
+"""Whether Triton interprets: it would reduce several tiles number by number, and runs programs one after the other."""
+
+
+@jit
+def _exp(x):
+    """Return exp(x), in float32 zero where it has no normal number."""
+    if x.dtype == tl.float64:  # noqa: SIM108 - Triton has no such expression
+        result = tl.exp(x)
+    else:
+        result = tl.exp2(x * 1.4426950408889634)
+    return result
+
+
+@jit
+def _inverse(x):
+    """Return 1 / x, in float32 to one unit of the last place; x is not below 1."""
+    if _INTERPRETED or x.dtype == tl.float64:
+        result = 1.0 / x
+    else:
+        result = libdevice.fast_dividef(1.0, x)
+    return result
 
 
 @jit
 def sigmoid(x):
     """Return 1 / (1 + exp(-x))."""
-    return 1.0 / (1.0 + tl.exp(-x))
+    return _inverse(1.0 + _exp(-x))
 
 
 @jit
@@ -40,7 +63,7 @@ def tanh(x):
             )
         )
     )
-    far = 1.0 - 2.0 / (tl.exp(2.0 * tl.abs(x)) + 1.0)
+    far = 1.0 - 2.0 * _inverse(_exp(2.0 * tl.abs(x)) + 1.0)
     return tl.where(tl.abs(x) < 0.25, series, tl.where(x < 0, -far, far))
 
 
@@ -131,6 +154,50 @@ def row_sum(x):
 
 
 @jit
+def _add_2(a, b, x, y):
+    return a + x, b + y
+
+
+@jit
+def _add_3(a, b, c, x, y, z):
+    return a + x, b + y, c + z
+
+
+@jit
+def _add_4(a, b, c, d, x, y, z, w):
+    return a + x, b + y, c + z, d + w
+
+
+@jit
+def sums_2(a, b, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum two tiles at a time: threads exchange what both need at once."""
+    if _INTERPRETED:
+        return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep)
+    return tl.reduce((a, b), axis, _add_2, keep_dims=keep)
+
+
+@jit
+def sums_3(a, b, c, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum three tiles at a time."""
+    if _INTERPRETED:
+        return tl.sum(a, axis, keep_dims=keep), tl.sum(b, axis, keep_dims=keep), tl.sum(c, axis, keep_dims=keep)
+    return tl.reduce((a, b, c), axis, _add_3, keep_dims=keep)
+
+
+@jit
+def sums_4(a, b, c, d, axis: tl.constexpr, keep: tl.constexpr):
+    """Sum four tiles at a time."""
+    if _INTERPRETED:
+        return (
+            tl.sum(a, axis, keep_dims=keep),
+            tl.sum(b, axis, keep_dims=keep),
+            tl.sum(c, axis, keep_dims=keep),
+            tl.sum(d, axis, keep_dims=keep),
+        )
+    return tl.reduce((a, b, c, d), axis, _add_4, keep_dims=keep)
+
+
+@jit
 def row_max(x):
     """Return the largest column, NaN if one is."""
     missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)
@@ -190,10 +257,6 @@ def uniform(seed, stream: tl.constexpr, row, time, feature):
     return (bits >> 8).to(tl.float32) * 5.9604644775390625e-08
 
 
-INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
-"""Whether Triton interprets: programs run one after the other then, and a word that is missing would never come."""
-
-
 @jit
 def pack_half(x, tag, kind: tl.constexpr):
     """Return halves of type `kind` in the upper bits, `tag` in the 16 lower ones."""
@@ -204,7 +267,7 @@ def pack_half(x, tag, kind: tl.constexpr):
 def unpack_half(word, tag, kind: tl.constexpr):
     """Return what `pack_half` has packed."""
     found = (word >> 16).to(tl.int16).to(kind, bitcast=True)
-    if INTERPRETED:
+    if _INTERPRETED:
         found = tl.where((word & 0xFFFF) == (tag & 0xFFFF), found, float("nan"))
     return found
 
@@ -223,7 +286,7 @@ def pack_tf32(x, tag):
 def unpack_tf32(word, tag):
     """Return what `pack_tf32` has packed."""
     found = (word & -0x2000).to(tl.float32, bitcast=True)
-    if INTERPRETED:
+    if _INTERPRETED:
         found = tl.where((word & 0x1FFF) == (tag & 0x1FFF), found, float("nan"))
     return found
 
@@ -238,7 +301,7 @@ def pack_f32(x, tag):
 def unpack_f32(word, tag):
     """Return what `pack_f32` has packed."""
     found = (word >> 32).to(tl.int32).to(tl.float32, bitcast=True)
-    if INTERPRETED:
+    if _INTERPRETED:
         found = tl.where((word & 0xFFFFFFFF) == tag, found, float("nan"))
     return found
 
@@ -259,7 +322,7 @@ def low_word(x, tag):
 def unpack_f64(high, low, tag):
     """Return a float64 of its two words."""
     found = ((high >> 32 << 32) | ((low >> 32) & 0xFFFFFFFF)).to(tl.float64, bitcast=True)
-    if INTERPRETED:
+    if _INTERPRETED:
         found = tl.where((high & 0xFFFFFFFF == tag) & (low & 0xFFFFFFFF == tag), found, float("nan"))
     return found
 

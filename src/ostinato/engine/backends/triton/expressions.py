@@ -18,7 +18,7 @@ _UNARY = {
     "log2": "tl.log2({0})",
     "log1p": "log1p({0})",
     "sqrt": "root({0})",
-    "rsqrt": "1.0 / root({0})",
+    "rsqrt": "tl.rsqrt({0})",
     "reciprocal": "1.0 / ({0})",
     "sigmoid": "sigmoid({0})",
     "tanh": "tanh({0})",

@@ -118,7 +118,7 @@ def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
     device = on.start[0].device if on.start else next(iter(on.outputs.values())).device
     memory = _scratch(phases, form, on, device)
     tiles = -(-on.batch // form.tiling.rows)
-    at_once = max(1, programs // form.tiling.columns)
+    at_once = tiles if form.tiling.columns == 1 else max(1, programs // form.tiling.columns)
     seeds = torch.full((1,), on.seed, dtype=torch.int64, device=device)
     nothing = memory["flags"]
     common: dict[str, Any] = memory | {"seeds": seeds}

@@ -203,7 +203,7 @@ def _slot(phases: Phases, node: Node, purpose: str) -> None:
         return
     shared = phases.columns > 1 and purpose != "kept"
     memory = "operands" if purpose == "operand" else ("words" if shared else "values")
-    size = -(-phases.columns // 4) * 4 if purpose == "partial" else node.size  # see `Exchange._per_load`
+    size = phases.columns if purpose == "partial" else node.size
     if shared and purpose != "partial" and node.size > 1 and not by_heads(node):
         size = phases.columns * Tiling(LEAST, phases.columns, 1).block(
             size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 
 from ostinato.engine.backends.triton.expressions import literal
@@ -13,10 +12,10 @@ from ostinato.engine.backends.triton.reductions import Reductions
 from ostinato.engine.backends.triton.tiles import LEAST, chunks, padded
 from ostinato.engine.backends.triton.values import place_of
 from ostinato.engine.plan.graph import Node
-from ostinato.engine.plan.views import locate
+from ostinato.engine.plan.views import View, locate
 
-_AT_ONCE = int(os.environ.get("OSTINATO_AT_ONCE", "4"))
-"""Sums of products that are made side by side: each product of tensor cores waits for the one before in its sum."""
+_WIDEST_RECEIVED, _WIDEST_PART = 512, 128
+"""Columns of an operand that are read at a time. Every thread has all columns of some rows."""
 _MOST_TOGETHER = 8
 """Products that are made as one."""
 
@@ -28,8 +27,13 @@ class Products(Reductions):
         """Return a product; those of the same rows are made together, and each takes its own columns."""
         if node not in self.sums:
             group = self._group(node)
-            total = self._products(group)
-            if len(group) == 1:
+            if self.tiling.rows < LEAST:
+                self._products_by_sums(group)
+                group = []
+            total = self._products(group) if group else ""
+            if not group:
+                pass
+            elif len(group) == 1:
                 self.sums[node] = f"row_sum({total})" if node.size == 1 else total
             else:
                 for member, name in zip(group, self._apart(total, len(group), self._block(node.size)), strict=False):
@@ -49,6 +53,109 @@ class Products(Reductions):
             if other.op == "matmul" and other.shape == node.shape and _rows(other) == _rows(node)
         ]
         return same[:_MOST_TOGETHER] if node in same[:_MOST_TOGETHER] else [node]
+
+    def _products_by_sums(self, group: list[Node]) -> None:
+        """Write products of fewer rows than tensor cores take: each thread has some columns of the weights."""
+        size = group[0].size
+        block = 1 if size == 1 else self._block(size)
+        pairs = [
+            [(operand_read(read, self.phases.columns), matrix) for read, matrix in operands_of(member)]
+            for member in group
+        ]
+        terms: dict[int, list[list[str]]] = {}
+        for places in _together([read for read, _ in pairs[0]]):
+            reads = [pairs[0][place][0] for place in places]
+            width = padded(math.prod(reads[0].shape)) * len(places)
+            lanes = max(1, min(width, 32 * self.tiling.warps // block))
+            rows = self._rows_of_lanes(reads, lanes, width)
+            for found, line in zip(terms.setdefault(width, [[] for _ in group]), pairs, strict=True):
+                matrix = self._weights_of_lanes([line[place][1] for place in places], block, lanes, width)
+                found.append(f"{rows} * {matrix}")
+        parts: list[list[str]] = [[] for _ in group]
+        for lines in terms.values():
+            within = iter(self._sums([term for line in lines for term in line], 3))
+            for part, line in zip(parts, lines, strict=True):
+                part += [next(within) for _ in line]
+        self.sums |= dict(zip(group, self._sums([" + ".join(part) for part in parts], 2), strict=True))
+
+    def _rows_of_lanes(self, reads: list[Read], lanes: int, width: int) -> str:
+        """Write rows of operands as `(rows, 1, lanes, what a lane has)`, one operand after the other."""
+        key = ("shared", "rows", *((read.base, read.offset, read.strides) for read in reads), lanes)
+        if key not in self.loaded:
+            rows, depth = self.tiling.rows, width // len(reads)
+            slots = [self.phases.slots[read.base, "operand"] for read in reads if read.kind == "shared"]
+            together = self._packed and len(slots) == len(reads) and all(map(self._dense, reads, slots))
+            if together:
+                tiles = [self._received_rows(reads, slots, width)]
+            else:
+                tiles = [self._operand_tile(read, depth) for read in reads]
+            moved, count = tiles[0], len(tiles)
+            if count == 2:
+                moved = f"tl.permute(tl.join({moved}, {tiles[1]}), [0, 2, 1])"
+            elif count == 4:  # all in one tile: threads exchange them at once
+                halves = f"tl.join({moved}, {tiles[1]}), tl.join({tiles[2]}, {tiles[3]})"
+                moved = f"tl.permute(tl.join({halves}), [0, 3, 2, 1])"
+            name = self.loaded[key] = self._name("a")
+            self.body.append(f"{name} = tl.reshape({moved}, [{rows}, 1, {lanes}, {width // lanes}])")
+        return self.loaded[key]
+
+    def _received_rows(self, reads: list[Read], slots: list[Slot], width: int) -> str:
+        """Return rows of several operands, one after the other, that other programs have."""
+        depth, each, size = math.prod(reads[0].shape), width // len(reads), slots[0].size
+        inner = "{}" if each == depth else f"tl.arange(0, {width})[None, :]"
+        column = inner if len(reads) == 1 else f"{inner} % {each}"
+        real = column if each == depth else f"tl.minimum({column}, {depth - 1})"
+        places = f"{_slot_at(inner, slots, each)} * 2 * P + {real} + r * {size}"
+        tile = self._receive(
+            slots[0], places, [self.tiling.rows, width], dense=each == depth, start=f"now * {size} * P"
+        )
+        if each != depth:
+            tile = f"tl.where({column} < {depth}, {tile}, 0.0)"
+        return f"{self._as_operand(tile)}.to({self._type})"
+
+    def _operand_tile(self, read: Read, width: int) -> str:
+        """Return whole rows of an operand, rounded as operands are."""
+        depth = math.prod(read.shape)
+        if read.kind == "register":
+            tile = self._full(self._register(read.base), read.shape)
+            if width != depth:
+                tile = f"tl.where({self._mask_of(depth)}, {tile}, 0.0)"
+            return f"{self._as_operand(tile)}.to({self._type})"
+        return f"{self._operand(read, 0, width, depth)}.to({self._type})"
+
+    def _weights_of_lanes(self, matrices: list[Node], block: int, lanes: int, width: int) -> str:
+        """Load weights before the loop, `(1, columns, lanes, what a lane has)`: all that one thread multiplies."""
+        views = [locate(matrix) for matrix in matrices]
+        key = ("lanes", *((view.base, view.offset, view.strides) for view in views), block, lanes, width)
+        if key in self.loaded:
+            return self.loaded[key]
+        name = self.loaded[key] = self._name("w")
+        depth, size = matrices[0].shape[0], matrices[0].shape[1]
+        place = f"p{block}_{lanes}_{width}"
+        if place not in self.defined:
+            self.defined.add(place)
+            inner = f"tl.arange(0, {width // lanes})[None, None, None, :]"
+            self.head.append(f"{place} = tl.arange(0, {lanes})[None, None, :, None] * {width // lanes} + {inner}")
+            # what is zero: Triton does not see that columns are neighbours, and gives each to a thread of its own
+            mine = f"pid * {block} + " if self._packed else ""
+            self.head.append(f"{place}_n = {mine}(tl.arange(0, {block})[None, :, None, None] ^ tl.program_id(2))")
+        count = len(matrices)
+        row = place if count == 1 else f"({place} % {width // count})"
+        which, inside = f"({place} // {width // count})", f"({row} < {depth}) & ({place}_n < {size})"
+        parts = []
+        for index, view in enumerate(views):
+            self.constants[view.base.attr[0]] = None
+            offset, (down, across) = str(view.offset), view.strides[-2:]
+            step = _step(views)
+            if step is not None:
+                offset = f"{view.offset} + {which} * {step}"
+            where = f"c{view.base.attr[0]} + {offset} + {row} * {down} + {place}_n * {across}"
+            mask = inside if step is not None else f"{inside} & ({which} == {index})"
+            parts.append(f"tl.load({where}, mask={mask}, other=0.0)")
+            if step is not None:
+                break
+        self.head.append(f"{name} = {self._as_operand(' + '.join(parts))}.to({self._type})")
+        return name
 
     def _apart(self, total: str, count: int, block: int) -> list[str]:
         """Take a tile of several products apart; neighbours in it lie in one thread, so nothing moves."""
@@ -75,8 +182,7 @@ class Products(Reductions):
 
     def _products(self, group: list[Node]) -> str:
         """Write the products of a group as one."""
-        sums: list[str] = []
-        first = group[0]
+        total, first = "", group[0]
         reads = [operand_read(read, self.phases.columns) for read, _ in operands_of(first)]
         lanes = self._lanes(reads, padded(len(group), 1) * self._width(first.size))
         if lanes > 1:
@@ -85,10 +191,9 @@ class Products(Reductions):
             matrices = [operands_of(member)[place][1] for member in group]
             for rows, matrix in self._pairs(read, matrices, first.size):
                 name = self._name("d")
-                sums.append(name)
-                ahead = sums[-1 - _AT_ONCE] if len(sums) > _AT_ONCE else ""
-                self.body.append(f"{name} = {self._dot(rows, matrix, ahead)}")
-        return " + ".join(sums[-_AT_ONCE:])
+                self.body.append(f"{name} = {self._dot(rows, matrix, total)}")
+                total = name
+        return total
 
     def _lanes(self, reads: list[Read], width: int) -> int:
         """Return in how many parts rows are multiplied at the same time, by different warps, and summed after.
@@ -100,8 +205,6 @@ class Products(Reductions):
             and read.base.size == math.prod(read.shape) == math.prod(reads[0].shape)
             for read in reads
         )  # fmt: skip
-        if os.environ.get("OSTINATO_LANES"):
-            return self.tiling.warps if alike else 1
         return max(1, self.tiling.warps * 8 // width) if alike else 1
 
     def _products_by_lanes(self, group: list[Node], reads: list[Read], lanes: int) -> str:
@@ -109,7 +212,7 @@ class Products(Reductions):
         depth = math.prod(reads[0].shape)
         share = -(-depth * len(reads) // (lanes * LEAST)) * LEAST
         total = ""
-        for start, width in chunks(share):
+        for start, width in chunks(share, _WIDEST_RECEIVED if self._packed else _WIDEST_PART):
             key = ("shared", "lanes", *(read.base for read in reads), start, lanes)
             if key not in self.loaded:
                 self.loaded[key] = self._name("a")
@@ -120,43 +223,47 @@ class Products(Reductions):
             total = name
         return f"tl.sum({total}, 0)"
 
-    def _places_by_lanes(
-        self, start: int, width: int, share: int, lanes: int, total: int, group: int = 1
-    ) -> tuple[str, str]:
-        """Return the places in rows of each lane's part, `(lanes, width // group)`, and which are in it."""
-        name = f"q{start}_{width}_{share}_{lanes}_{total}_{group}"
+    def _places_by_lanes(self, start: int, width: int, share: int, lanes: int, total: int) -> tuple[str, str]:
+        """Return the places in rows of each lane's part, `(lanes, width)`, and which are in it."""
+        name = f"q{start}_{width}_{share}_{lanes}_{total}"
         if name not in self.defined:
             self.defined.add(name)
-            part = f"{start} + {f'{group} * ' if group > 1 else ''}tl.arange(0, {width // group})[None, :]"
+            part = f"{start} + tl.arange(0, {width})[None, :]"
             self.head.append(f"{name} = tl.arange(0, {lanes})[:, None] * {share} + {part}")
             self.head.append(f"i{name} = ({name} < {total}) & ({part} < {share})")
         return name, f"i{name}"
 
     def _rows_by_lanes(self, reads: list[Read], start: int, width: int, share: int, lanes: int) -> str:
-        depth, total = math.prod(reads[0].shape), math.prod(reads[0].shape) * len(reads)
+        depth = math.prod(reads[0].shape)
         slots = [self.phases.slots[read.base, "operand"] for read in reads]
-        group = 1
-        if self._packed and depth % 4 == 0 and all(map(self._in_groups, reads, slots)):
-            group = self._per_load("operands")
-        place, inside = self._places_by_lanes(start, width, share, lanes, total, group)
-        first = str(slots[0].start)
-        for index, slot in enumerate(slots[1:], 1):
-            first = f"tl.where({place} >= {index * depth}, {slot.start}, {first})"
+        if self._packed:
+            return self._received_by_lanes(reads, slots, start, width, share, lanes)
+        place, inside = self._places_by_lanes(start, width, share, lanes, depth * len(reads))
+        first = _slot_at(place, slots, depth)
+        column = place if len(reads) == 1 else f"({place} % {depth})"
         name = f"f{'_'.join(str(slot.start) for slot in slots)}_{place}"
         if name not in self.defined:
             self.defined.add(name)
-            real = f"tl.where({inside}, {place}, 0)" if self._packed else place
-            column = real if len(reads) == 1 else f"({real} % {depth})"
-            self.head.append(f"{name} = ({first}) * 2 * P + {column}")
-        where = f"({name} + now * {slots[0].size} * P)[:, None, :] + (r * {slots[0].size})[None, :, :]"
-        if self._packed:
-            tile = self._receive("operands", where, [lanes, self.tiling.rows, width], group=group)
-            if total == lanes * share and start + width <= share:
-                return self._as_operand(tile)
-            _, inside = self._places_by_lanes(start, width, share, lanes, total)
-            return self._as_operand(f"tl.where({inside}[:, None, :], {tile}, 0.0)")
+            self.head.append(f"{name} = {first} * 2 * P + {column}")
+        where = f"({name} + now * {depth} * P)[:, None, :] + (r * {depth})[None, :, :]"
         mask = f"rm[None, :, :] & {inside}[:, None, :]"
         return self._as_operand(f'tl.load(operands + {where}, mask={mask}, other=0.0, cache_modifier=".cg")')
+
+    def _received_by_lanes(
+        self, reads: list[Read], slots: list[Slot], start: int, width: int, share: int, lanes: int
+    ) -> str:
+        depth, size, shape = math.prod(reads[0].shape), slots[0].size, [lanes, self.tiling.rows, width]
+        total = depth * len(reads)
+        whole = total == lanes * share and start + width <= share
+        dense = whole and depth % 4 == 0 and all(map(self._dense, reads, slots))
+        inner = "{}" if dense else f"tl.arange(0, {width})[None, None, :]"
+        place = f"(tl.arange(0, {lanes})[:, None, None] * {share} + {start} + {inner})"
+        inside = f"(({place} < {total}) & ({start} + {inner} < {share}))"
+        real = place if whole else f"tl.where({inside}, {place}, 0)"
+        column = real if len(reads) == 1 else f"{real} % {depth}"
+        offset = f"{_slot_at(place, slots, depth)} * 2 * P + {column} + (r * {size})[None, :, :]"
+        tile = self._receive(slots[0], offset, shape, dense=dense, start=f"now * {size} * P")
+        return self._as_operand(tile if whole else f"tl.where({inside}, {tile}, 0.0)")
 
     def _weights_by_lanes(self, group: list[Node], start: int, width: int, share: int, lanes: int) -> str:
         pairs = [matrix for _, matrix in operands_of(group[0])]
@@ -209,12 +316,12 @@ class Products(Reductions):
             yield self._as_operand(tile), self._weights(matrices, 0, width, size)
             return
         self._load_parts(read, depth)
-        for start, width in chunks(depth):
+        for start, width in self._parts(read, depth):
             yield self.loaded[_part_key(read, start)], self._weights(matrices, start, width, size)
 
     def _load_parts(self, read: Read, depth: int) -> None:
         """Load a row in parts, all columns of it, those of other programs all at once."""
-        parts = chunks(depth)
+        parts = self._parts(read, depth)
         if _part_key(read, 0) in self.loaded:
             return
         if read.kind == "shared" and self._packed:
@@ -225,26 +332,24 @@ class Products(Reductions):
             name = self.loaded[_part_key(read, start)] = self._name("a")
             self.body.append(f"{name} = {tile}")
 
+    def _parts(self, read: Read, depth: int) -> list[tuple[int, int]]:
+        """Return the parts that a row is loaded in: few, if each is waited for."""
+        return chunks(depth, _WIDEST_RECEIVED if read.kind == "shared" and self._packed else _WIDEST_PART)
+
     def _received_part(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
         """Return a part of a row that other programs have."""
         slot = self.phases.slots[read.base, "operand"]
-        group = self._per_load(slot.memory) if self._in_groups(read, slot) else 1
-        lanes = f"({start} + {f'{group} * ' if group > 1 else ''}tl.arange(0, {width // group})[None, :])"
-        beyond = start + width > depth
-        if group > 1:
-            place = f"tl.minimum({lanes}, {slot.size - group})" if start + width > slot.size else lanes
+        shape, lanes = [self.tiling.rows, width], f"({start} + tl.arange(0, {width})[None, :])"
+        if self._dense(read, slot) and start + width <= slot.size:
+            tile = self._receive(slot, f"r * {slot.size} + {start} + {{}}", shape, dense=True)
         else:
-            real = f"tl.minimum({lanes}, {depth - 1})" if beyond else lanes
+            real = f"tl.minimum({lanes}, {depth - 1})" if start + width > depth else lanes
             place = place_of(read, f"({first} + {real})" if first else real)
-        tile = self._receive(
-            slot.memory, f"{self._in_slot(slot, 'now')} + {place}", [self.tiling.rows, width], group=group
-        )
-        if beyond:
-            tile = f"tl.where(({start} + tl.arange(0, {width})[None, :]) < {depth}, {tile}, 0.0)"
-        return self._as_operand(tile)
+            tile = self._receive(slot, f"r * {slot.size} + {place}", shape)
+        return self._as_operand(f"tl.where({lanes} < {depth}, {tile}, 0.0)" if start + width > depth else tile)
 
-    def _in_groups(self, read: Read, slot: Slot) -> bool:
-        """Tell whether a row is read as it lies, in groups of which programs have written all."""
+    def _dense(self, read: Read, slot: Slot) -> bool:
+        """Tell whether a row is read as it lies, and programs have written all of it, in groups of four."""
         base = read.base
         whole = read.offset == 0 and in_order(read.strides, read.shape) and base.size == math.prod(read.shape)
         return whole and base.op != "cat" and not by_heads(base) and slot.size % 4 == 0
@@ -357,8 +462,35 @@ class Products(Reductions):
         return self._operand(read, start, width, depth, head * depth)
 
 
+def _step(views: list[View]) -> int | None:
+    """Return how far from one another matrices lie in one tensor, if they do so evenly: they are then loaded as one."""
+    first = views[0]
+    step = views[1].offset - first.offset if len(views) > 1 else 0
+    even = all(
+        view.base is first.base and view.strides == first.strides and view.offset == first.offset + index * step
+        for index, view in enumerate(views)
+    )
+    return step if even else None
+
+
+def _slot_at(place: str, slots: list[Slot], depth: int) -> str:
+    """Return how many numbers of a row lie before the slot of each place in several rows, one after the other."""
+    first = str(slots[0].start)
+    for index, slot in enumerate(slots[1:], 1):
+        first = f"tl.where({place} >= {index * depth}, {slot.start}, {first})"
+    return f"({first})"
+
+
 def _part_key(read: Read, start: int) -> tuple[object, ...]:
     return "shared", "operand", read.base, read.offset, read.strides, read.shape, start
+
+
+def _together(reads: list[Read]) -> list[list[int]]:
+    """Return the places of operands that are read as one: all, if they are two or four of as many numbers."""
+    places = list(range(len(reads)))
+    if len(reads) in (2, 4) and len({math.prod(read.shape) for read in reads}) == 1:
+        return [places]
+    return [[place] for place in places]
 
 
 def _rows(node: Node) -> list[Node]:

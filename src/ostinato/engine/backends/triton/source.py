@@ -68,7 +68,7 @@ class _Writer(Products):
 
     def _opening(self) -> Iterator[str]:
         yield f"r = (tl.program_id(0) + first) * {self.tiling.rows} + tl.arange(0, {self.tiling.rows})[:, None]"
-        yield "rm = r < B"
+        yield "rm = r < B" if self.tiling.rows > 1 else "rm = tl.full([1, 1], True, tl.int1)"
         yield "long = tl.zeros([1, 1], tl.int64)"
         yield "group = tl.program_id(0)"
         yield "pid = tl.program_id(1)"
@@ -121,7 +121,7 @@ class _Writer(Products):
     # --- one phase ----------------------------------------------------------------------------------------------
 
     def _phase(self, number: int) -> None:
-        for node in self.phases.nodes[number]:
+        for node in _by_exchanges(self.phases.nodes[number], self.phases.columns):
             self._compute(node)
         if number + 1 < self.phases.count:
             for node in self.phases.nodes[number + 1]:
@@ -206,6 +206,21 @@ class _Writer(Products):
             if not self._resets_before:
                 self.tail.append(f"tl.store(last{index} + {where}, s{index}, mask={mask})")
             self._store_state(index)
+
+
+def _by_exchanges(nodes: list[Node], columns: int) -> list[Node]:
+    """Return values in an order in which sums and products that need not wait for one another come together."""
+    rounds: dict[Node, int] = {}
+    for node in nodes:
+        below = (read.base for read, _ in all_reads(node, columns))
+        waits = (rounds[child] + _is_exchange(child) for child in below if child in rounds)
+        rounds[node] = max(waits, default=0)
+    return sorted(nodes, key=lambda node: (rounds[node], _is_exchange(node)))
+
+
+def _is_exchange(node: Node) -> bool:
+    """Tell whether a value needs what other threads have."""
+    return node.op in g.REDUCTIONS or node.op == "matmul"
 
 
 def _next(text: str) -> str:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LEAST = 16
 """Rows and columns of a tile at least: what tensor cores take."""
-_WIDEST_PART = 128
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def padded(size: int, least: int = LEAST) -> int:
     return max(least, 1 << max(0, size - 1).bit_length())
 
 
-def chunks(depth: int) -> list[tuple[int, int]]:
+def chunks(depth: int, widest: int = 128) -> list[tuple[int, int]]:
     """Return a row in parts that are powers of two, `(start, width)`, with little that is empty.
 
     No part is wide: every thread has all columns of an operand's rows, and would run out of registers.
@@ -49,7 +48,7 @@ def chunks(depth: int) -> list[tuple[int, int]]:
     parts, start = [], 0
     while start < depth:
         rest = depth - start
-        width = min(padded(rest), _WIDEST_PART)
+        width = min(padded(rest), widest)
         if width - rest > max(LEAST, rest // 8) and rest > 2 * LEAST:
             width //= 2
         parts.append((start, width))
@@ -90,7 +89,7 @@ _ALONE = 128
 _BLOCKS = (8, 16, 32, 64)
 """Columns of a product that one of several programs has."""
 _ROWS = (16, 32)  # of more, a program keeps its values in memory rather than in registers
-_WARPS = int(os.environ.get('OSTINATO_WARPS', '4'))
+_WARPS = 4
 """Groups of 32 threads of a program. More hide no latency: what takes the time of a step is one thing after another (an
 LSTM of 64 units in bfloat16 on an H100, forward and backward: 6.7 microseconds a step with 4, 8.1 with 8, 10.2 with
 32)."""
@@ -105,6 +104,11 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     Raises:
         Unsupported: none fits.
     """
+    if forced := os.environ.get("OSTINATO_TILING"):
+        return [Tiling(*map(int, forced.split(",")))]
+    few = in_threads(phases, batch, bytes_each, limits)
+    if few is not None:
+        return [few]
     wide = _widest(phases)
     columns = [1] if wide <= _ALONE else []
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
@@ -122,6 +126,26 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
         return math.ceil(math.ceil(batch / tiling.rows) / at_once)
 
     return sorted(found, key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+
+
+_MOST_WEIGHTS = 144
+"""Weights that a thread has in registers at most."""
+
+
+def in_threads(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> Tiling | None:
+    """Return a tiling of one row a program, or a row of several, if all weights fit into registers of threads."""
+    if any(node.op == "matmul" and len(node.shape) > 1 for node in _computed(phases)):
+        return None
+    each, wide = _MOST_WEIGHTS // max(1, bytes_each // 4), _widest(phases)
+    columns = 1
+    while columns * batch <= limits.programs and (columns == 1 or columns * LEAST <= 2 * wide):
+        for warps in (4, 8):
+            tiling = Tiling(1, columns, warps)
+            weights = sum(padded(depth) * (1 if size == 1 else tiling.block(size)) for depth, size in _products(phases))
+            if weights <= 32 * warps * each:
+                return tiling
+        columns *= 2
+    return None
 
 
 def fits(phases: Phases, tiling: Tiling, bytes_each: int, limits: Limits) -> bool:

@@ -115,7 +115,8 @@ class Values:
             self.defined.add(f"n{size}")
             block = self._block(size)
             self.head.append(f"n{size} = pid * {block} + tl.arange(0, {block})[None, :]")
-            self.head.append(f"m{size} = n{size} < {size}")
+            whole = block * self.tiling.columns == size  # Triton leaves masks out that it knows to be true
+            self.head.append(f"m{size} = {f'tl.full([1, {block}], True, tl.int1)' if whole else f'n{size} < {size}'}")
         return f"n{size}"
 
     def _mask(self, size: int, rows: str) -> str:
