@@ -104,8 +104,6 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     Raises:
         Unsupported: none fits.
     """
-    if batch <= limits.programs and (few := row_by_row(phases, bytes_each)):
-        return [few]
     wide = _widest(phases)
     columns = [1] if wide <= _ALONE else []
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
@@ -122,16 +120,26 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
         at_once = max(1, limits.programs // tiling.columns)
         return math.ceil(math.ceil(batch / tiling.rows) / at_once)
 
-    return sorted(found, key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+    found.sort(key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+    alone = row_by_row(phases, bytes_each) if batch <= _ROUNDS_ALONE * limits.programs else None
+    return found if alone is None else [alone, *found]
 
 
 _MOST_WEIGHTS = 144
 """Weights that a thread has in registers at most."""
+_ROUNDS_ALONE = 4
+"""How often the device may be filled by programs of one row; with more, tensor cores do the rows of a tile sooner."""
 
 
 def row_by_row(phases: Phases, bytes_each: int) -> Tiling | None:
-    """Return a tiling of one row a program, if all weights fit into registers."""
-    if any(node.op == "matmul" and len(node.shape) > 1 for node in _computed(phases)):
+    """Return a tiling of one row a program, if all weights fit into registers.
+
+    Only where all products are of the same rows: of several, Triton (3.6) lays some out so that each number of them is
+    summed over all threads.
+    """
+    products = [node for node in _computed(phases) if node.op == "matmul"]
+    rows = {tuple(node.inputs[: len(node.inputs) - node.attr[0] : 2]) for node in products}
+    if len(rows) > 1 or len({node.shape for node in products}) > 1 or any(len(node.shape) > 1 for node in products):
         return None
     weights = sum(padded(depth) * (1 if columns == 1 else padded(columns)) for depth, columns in _products(phases))
     each = _MOST_WEIGHTS // max(1, bytes_each // 4)
