@@ -11,6 +11,7 @@ import torch
 
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node, Unsupported
+from ostinato.engine.plan.views import locate
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.triton.phases import Phases
@@ -134,12 +135,15 @@ _ROUNDS_ALONE = 4
 def row_by_row(phases: Phases, bytes_each: int) -> Tiling | None:
     """Return a tiling of one row a program, if all weights fit into registers.
 
-    Only where all products are of the same rows: of several, Triton (3.6) lays some out so that each number of them is
-    summed over all threads.
+    Only where all products are of the same rows, and neighbouring columns of the weights lie together: else Triton
+    (3.6) lays some out so that each number of them is summed over all threads.
     """
     products = [node for node in _computed(phases) if node.op == "matmul"]
     rows = {tuple(node.inputs[: len(node.inputs) - node.attr[0] : 2]) for node in products}
     if len(rows) > 1 or len({node.shape for node in products}) > 1 or any(len(node.shape) > 1 for node in products):
+        return None
+    matrices = [locate(matrix) for node in products for matrix in node.inputs[1 : len(node.inputs) - node.attr[0] : 2]]
+    if any(view.strides[-1] != 1 for view in matrices):
         return None
     weights = sum(padded(depth) * (1 if columns == 1 else padded(columns)) for depth, columns in _products(phases))
     each = _MOST_WEIGHTS // max(1, bytes_each // 4)
