@@ -91,7 +91,8 @@ def _phases(name, width, which="forward"):
 
 
 def test_small_cells_have_one_program_a_tile_and_large_ones_share_columns():
-    assert tilings(_phases("lstm", 64), 16, 4, H100)[0].columns == 1
+    alone = tilings(_phases("lstm", 64), 16, 4, H100)[0]
+    assert (alone.rows, alone.columns) == (1, 1)  # a row each, while the device has room
     shared = tilings(_phases("lstm", 256), 16, 4, H100)[0]
     assert shared.columns > 1
     assert shared.columns * shared.block(256) >= 256

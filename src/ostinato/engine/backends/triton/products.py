@@ -73,13 +73,13 @@ class Products(Reductions):
                 found.append(f"{rows} * {matrix}")
         parts: list[list[str]] = [[] for _ in group]
         for lines in terms.values():
-            within = iter(self._sums([term for line in lines for term in line], 3))
+            within = iter(self._sums([term for line in lines for term in line], 2))
             for part, line in zip(parts, lines, strict=True):
                 part += [next(within) for _ in line]
-        self.sums |= dict(zip(group, self._sums([" + ".join(part) for part in parts], 2), strict=True))
+        self.sums |= {member: " + ".join(part) for member, part in zip(group, parts, strict=True)}
 
     def _rows_of_lanes(self, reads: list[Read], lanes: int, width: int) -> str:
-        """Write rows of operands as `(rows, 1, lanes, what a lane has)`, one operand after the other."""
+        """Write rows of operands as `(rows, 1, depth)`, one after the other; lanes take their numbers in turns."""
         key = ("shared", "rows", *((read.base, read.offset, read.strides) for read in reads), lanes)
         if key not in self.loaded:
             rows, depth = self.tiling.rows, width // len(reads)
@@ -96,7 +96,8 @@ class Products(Reductions):
                 halves = f"tl.join({moved}, {tiles[1]}), tl.join({tiles[2]}, {tiles[3]})"
                 moved = f"tl.permute(tl.join({halves}), [0, 3, 2, 1])"
             name = self.loaded[key] = self._name("a")
-            self.body.append(f"{name} = tl.reshape({moved}, [{rows}, 1, {lanes}, {width // lanes}])")
+            turns = f"tl.permute(tl.reshape({moved}, [{rows}, {lanes}, {width // lanes}]), [0, 2, 1])"
+            self.body.append(f"{name} = tl.reshape({turns}, [{rows}, 1, {width}])")
         return self.loaded[key]
 
     def _received_rows(self, reads: list[Read], slots: list[Slot], width: int) -> str:
@@ -119,12 +120,13 @@ class Products(Reductions):
         if read.kind == "register":
             tile = self._full(self._register(read.base), read.shape)
             if width != depth:
-                tile = f"tl.where({self._mask_of(depth)}, {tile}, 0.0)"
+                real = f"(tl.arange(0, {width})[None, :] < {depth})" if depth == 1 else self._mask_of(depth)
+                tile = f"tl.where({real}, {tile}, 0.0)"
             return f"{self._as_operand(tile)}.to({self._type})"
         return f"{self._operand(read, 0, width, depth)}.to({self._type})"
 
     def _weights_of_lanes(self, matrices: list[Node], block: int, lanes: int, width: int) -> str:
-        """Load weights before the loop, `(1, columns, lanes, what a lane has)`: all that one thread multiplies."""
+        """Load weights before the loop, `(1, columns, depth)`, so that a thread has some depth of one column."""
         views = [locate(matrix) for matrix in matrices]
         key = ("lanes", *((view.base, view.offset, view.strides) for view in views), block, lanes, width)
         if key in self.loaded:
@@ -134,11 +136,12 @@ class Products(Reductions):
         place = f"p{block}_{lanes}_{width}"
         if place not in self.defined:
             self.defined.add(place)
-            inner = f"tl.arange(0, {width // lanes})[None, None, None, :]"
-            self.head.append(f"{place} = tl.arange(0, {lanes})[None, None, :, None] * {width // lanes} + {inner}")
-            # what is zero: Triton does not see that columns are neighbours, and gives each to a thread of its own
-            mine = f"pid * {block} + " if self._packed else ""
-            self.head.append(f"{place}_n = {mine}(tl.arange(0, {block})[None, :, None, None] ^ tl.program_id(2))")
+            turn = f"tl.arange(0, {width})[None, None, :]"
+            self.head.append(f"{place} = {turn} % {lanes} * {width // lanes} + {turn} // {lanes}")
+            # columns are neighbours in memory, so Triton gives them to neighbouring threads; the last program number is
+            # zero, but as it does not know that, it does not give several of them to one thread, to load at once
+            first = f"pid * {block}" if size > 1 else "0"  # all programs have a single column
+            self.head.append(f"{place}_n = {first} + tl.arange(0, {block})[None, :, None] + tl.program_id(2)")
         count = len(matrices)
         row = place if count == 1 else f"({place} % {width // count})"
         which, inside = f"({place} // {width // count})", f"({row} < {depth}) & ({place}_n < {size})"

@@ -12,6 +12,7 @@ import torch
 
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node, Unsupported
+from ostinato.engine.plan.views import locate
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.triton.phases import Phases
@@ -106,9 +107,6 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     """
     if forced := os.environ.get("OSTINATO_TILING"):
         return [Tiling(*map(int, forced.split(",")))]
-    few = in_threads(phases, batch, bytes_each, limits)
-    if few is not None:
-        return [few]
     wide = _widest(phases)
     columns = [1] if wide <= _ALONE else []
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
@@ -125,21 +123,33 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
         at_once = max(1, limits.programs // tiling.columns)
         return math.ceil(math.ceil(batch / tiling.rows) / at_once)
 
-    return sorted(found, key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+    found.sort(key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
+    alone = in_threads(phases, batch, bytes_each, limits)
+    return found if alone is None else [alone, *found]
 
 
 _MOST_WEIGHTS = 144
 """Weights that a thread has in registers at most."""
+_ROUNDS_ALONE = 4
+"""How often the device may be filled by programs of one row; with more, tensor cores do the rows of a tile sooner."""
 
 
 def in_threads(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> Tiling | None:
-    """Return a tiling of one row a program, or a row of several, if all weights fit into registers of threads."""
-    if any(node.op == "matmul" and len(node.shape) > 1 for node in _computed(phases)):
+    """Return a tiling of one row a program, or a row of several, if all weights fit into registers of threads.
+
+    Only where all products are of the same rows, and neighbouring columns of the weights lie together: else Triton
+    (3.6) lays some out so that each number of them is summed over all threads.
+    """
+    products = [node for node in _computed(phases) if node.op == "matmul"]
+    rows = {tuple(node.inputs[: len(node.inputs) - node.attr[0] : 2]) for node in products}
+    if len(rows) > 1 or len({node.shape for node in products}) > 1 or any(len(node.shape) > 1 for node in products):
         return None
-    each, wide = _MOST_WEIGHTS // max(1, bytes_each // 4), _widest(phases)
-    columns = 1
-    while columns * batch <= limits.programs and (columns == 1 or columns * LEAST <= 2 * wide):
-        for warps in (4, 8):
+    matrices = [locate(matrix) for node in products for matrix in node.inputs[1 : len(node.inputs) - node.attr[0] : 2]]
+    if any(view.strides[-1] != 1 for view in matrices):
+        return None
+    each, columns = _MOST_WEIGHTS // max(1, bytes_each // 4), 1
+    while columns == 1 or (columns * batch <= limits.programs and columns * LEAST <= 2 * _widest(phases)):
+        for warps in (4, 8) if batch <= _ROUNDS_ALONE * limits.programs else ():
             tiling = Tiling(1, columns, warps)
             weights = sum(padded(depth) * (1 if size == 1 else tiling.block(size)) for depth, size in _products(phases))
             if weights <= 32 * warps * each:
