@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import linecache
 import os
+import re
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +19,13 @@ from torch import Tensor
 from ostinato.engine.backends.triton.phases import Phases, state_slots
 from ostinato.engine.backends.triton.source import Source, write
 from ostinato.engine.backends.triton.values import Form
+from ostinato.engine.forks import lazy
 from ostinato.errors import MissingExtra
+
+_ALIGNED = 16
+"""Bytes: Triton compiles another kernel for addresses that are not multiples of it."""
+_NARROW = 1 << 31
+"""Whole numbers from here on are passed in 64 bits, to another kernel."""
 
 
 @cache
@@ -52,7 +60,7 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "") == "1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel that can be launched."""
 
@@ -60,6 +68,13 @@ class Kernel:
     run: Any
     phases: Phases
     form: Form
+    compiled: dict[Any, Any] = field(default_factory=dict)
+    """What Triton has compiled of it, by the device and the types of the arguments."""
+
+    @lazy
+    def reads(self) -> frozenset[str]:
+        """The names that its text uses; an argument that is not among them may be anything."""
+        return frozenset(re.findall(r"\w+", self.source.text.partition("\n")[2]))
 
 
 def make_kernel(phases: Phases, form: Form) -> Kernel:
@@ -89,16 +104,18 @@ def _function(source: Source) -> Any:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Launch:
     """What a kernel is launched on."""
 
     inputs: dict[tuple[str, int], Tensor]
     """`(time, batch, ...)` each, the features dense."""
-    constants: Sequence[Tensor]
+    constants: dict[int, Tensor]
+    """Dense, those that the kernel reads."""
     outputs: dict[int, Tensor]
     """`(time, batch, ...)`, dense."""
-    start: Sequence[Tensor]
+    start: Sequence[Tensor | None]
+    """Dense; none for zeros."""
     last: Sequence[Tensor]
     cut: Sequence[Tensor | None]
     lengths: Tensor | None
@@ -106,6 +123,7 @@ class Launch:
     seed: int
     steps: int
     batch: int
+    device: torch.device
 
 
 def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
@@ -113,56 +131,152 @@ def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
 
     `programs` is how many can be on the device at the same time: those of a tile wait for one another.
     """
-    phases, form = kernels[0].phases, kernels[0].form
-    device = on.start[0].device if on.start else next(iter(on.outputs.values())).device
-    values, operands = _scratch(phases, form, on, device)
+    form = kernels[0].form
     tiles = -(-on.batch // form.tiling.rows)
-    at_once = max(1, programs // form.tiling.columns)
-    flags = torch.zeros(tiles * form.tiling.columns, dtype=torch.int32, device=device)
-    seeds = torch.full((1,), on.seed, dtype=torch.int64, device=device)
-    nothing = flags
-    common: dict[str, Any] = {"values": values, "operands": operands, "flags": flags, "seeds": seeds}
-    common |= {"lengths": nothing if on.lengths is None else on.lengths, "T": on.steps, "B": on.batch}
-    common["resets"] = nothing if on.resets is None else on.resets
+    values = _arguments(kernels, on, tiles)
+    columns = form.tiling.columns
+    at_once = max(1, programs // columns) if columns > 1 else tiles
+    with _on(on.device):
+        for first in range(0, tiles, at_once):
+            values["first"] = first
+            grid = (min(at_once, tiles - first), columns)
+            if form.only is None:
+                _start(kernels[0], grid, values, on.device)
+                continue
+            for step in range(on.steps):
+                values |= {"S0": step, "S1": step + 1}
+                for kernel in kernels:
+                    _start(kernel, grid, values, on.device)
+
+
+def _on(device: torch.device) -> Any:
+    """Return a context in which launches go to a device: Triton's go to the current one."""
+    if device.type != "cuda" or device.index is None or device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(device)
+
+
+def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, Any]:
+    """Return the arguments of all kernels by name, memory that they pass values through among them."""
+    reads = frozenset().union(*(kernel.reads for kernel in kernels))
+    values: dict[str, Any] = {"T": on.steps, "B": on.batch, "S0": 0, "S1": on.steps}
+    for kernel in kernels:
+        for kind, index in kernel.source.inputs:
+            tensor, name = on.inputs[kind, index], f"{kind}{index}"
+            values[name], values[f"{name}_t"], values[f"{name}_b"] = tensor, tensor.stride(0), tensor.stride(1)
+        for index in kernel.source.constants:
+            values[f"c{index}"] = on.constants[index]
+    for index, tensor in on.outputs.items():
+        values[f"out{index}"] = tensor
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
-        common |= {f"start{index}": start, f"last{index}": last, f"cut{index}": last if cut is None else cut}
-    common |= {f"out{index}": tensor for index, tensor in on.outputs.items()}
-    for first in range(0, tiles, at_once):
-        grid = (min(at_once, tiles - first), form.tiling.columns)
-        if form.only is None:
-            _start(kernels[0], grid, common | {"first": first, "S0": 0, "S1": on.steps}, on)
+        name = f"start{index}"
+        if start is None:
+            start = torch.zeros_like(last) if name in reads else last
+        values[name], values[f"last{index}"] = start, last
+        values[f"cut{index}"] = last if cut is None else cut
+    _add_scratch(values, kernel.phases, kernel.form, on, reads)
+    nothing = values["values"]
+    if "flags" in reads:
+        size = tiles * kernel.form.tiling.columns
+        values["flags"] = torch.zeros(size, dtype=torch.int32, device=on.device)
+    if "seeds" in reads:
+        values["seeds"] = torch.full((1,), on.seed, dtype=torch.int64, device=on.device)
+    for name, given in (("lengths", on.lengths), ("resets", on.resets), ("flags", None), ("seeds", None)):
+        if given is not None:
+            values[name] = given
+        elif name not in values:
+            values[name] = nothing
+    return values
+
+
+def _add_scratch(values: dict[str, Any], phases: Phases, form: Form, on: Launch, reads: frozenset[str]) -> None:
+    """Add the memory that values pass through, the first states in their places."""
+    begun = [start is not None for start in on.start]
+    nothing = next(value for value in values.values() if isinstance(value, Tensor))
+    goals: list[Tensor] = []
+    sources: list[Tensor] = []
+    for name, operand, kind in (("values", False, form.computed), ("operands", True, form.operand)):
+        values[name] = nothing
+        if name not in reads or not phases.sizes[operand]:
             continue
-        for step in range(on.steps):
-            for kernel in kernels:
-                _start(kernel, grid, common | {"first": first, "S0": step, "S1": step + 1}, on)
+        # states that start from zero find it there
+        make = torch.empty if all(begun) else torch.zeros
+        size = 2 * phases.sizes[operand] * on.batch
+        memory = values[name] = make(size, dtype=getattr(torch, kind), device=on.device)
+        for index, start in enumerate(on.start):
+            for slot in state_slots(phases, index) if start is not None else ():
+                if slot.operand is operand:
+                    first = 2 * slot.start * on.batch
+                    goals.append(memory[first : first + slot.size * on.batch])
+                    sources.append(start.view(-1))
+    if len(goals) == 1:
+        goals[0].copy_(sources[0])
+    elif goals:
+        torch._foreach_copy_(goals, sources)
 
 
-def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], on: Launch) -> None:
-    given = dict(values)
-    for kind, index in kernel.source.inputs:
-        tensor = on.inputs[kind, index]
-        given |= {f"{kind}{index}": tensor, f"{kind}{index}_t": tensor.stride(0), f"{kind}{index}_b": tensor.stride(1)}
-    given |= {f"c{index}": on.constants[index] for index in kernel.source.constants}
-    arguments = [given[name] for name in kernel.source.arguments]
+def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], device: torch.device) -> None:
+    """Launch a kernel: as Triton has compiled it for such arguments before, or by way of Triton.
+
+    Triton takes a type and a form for each argument at every launch, which takes it longer than a short scan; here they
+    are known but for addresses.
+    """
+    arguments = [values[name] for name in kernel.source.arguments]
+    types = tuple([None if type(value) is int else value.dtype for value in arguments])
+    places = [value if type(value) is int else value.data_ptr() for value in arguments]
+    key = device, types
+    found = kernel.compiled.get(key)
+    regular = _regular(places, types)
+    if found is not None and regular and not _watched(kernel.run):
+        run, function, metadata = found
+        stream = torch._C._cuda_getCurrentRawStream(device.index)
+        run(*grid, 1, stream, function, metadata, None, None, None, *places)
+        return
     options: dict[str, Any] = {"num_warps": kernel.form.tiling.warps, "num_stages": 1}
     if kernel.form.tiling.columns > 1 and not interpreted():
         options["launch_cooperative_grid"] = True
-    kernel.run[grid](*arguments, **options)
+    compiled = kernel.run[grid](*arguments, **options)
+    if regular and device.type == "cuda" and all(hasattr(compiled, name) for name in _OF_COMPILED):
+        kernel.compiled[key] = tuple(getattr(compiled, name) for name in _OF_COMPILED)
 
 
-def _scratch(phases: Phases, form: Form, on: Launch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the memory that values pass through, the first states in their places."""
-    kinds = {False: getattr(torch, form.computed), True: getattr(torch, form.operand)}
-    values, operands = (
-        torch.empty(max(1, 2 * phases.sizes[kind] * on.batch), dtype=kinds[kind], device=device)
-        for kind in (False, True)
-    )
-    for index, start in enumerate(on.start):
-        for slot in state_slots(phases, index):
-            memory = operands if slot.operand else values
-            first = 2 * slot.start * on.batch
-            memory[first : first + slot.size * on.batch].copy_(start.reshape(-1))
-    return values, operands
+_OF_COMPILED = ("run", "function", "packed_metadata")
+"""What Triton's own launch takes of a compiled kernel (3.6 to 3.9)."""
+
+
+def _regular(places: Sequence[int], types: Sequence[Any]) -> bool:
+    """Tell whether addresses are aligned and numbers narrow: then Triton has compiled one kernel for them all."""
+    together = 0
+    for place, kind in zip(places, types, strict=True):
+        if kind is not None:
+            together |= place
+        elif place >= _NARROW:
+            return False
+    return together % _ALIGNED == 0
+
+
+@cache
+def _hooks() -> Any:
+    """Return where Triton keeps the hooks of launches; none if it has moved them."""
+    try:
+        from triton import knobs
+
+        return (knobs.runtime.launch_enter_hook.calls, knobs.runtime.launch_exit_hook.calls) and knobs.runtime
+    except (ImportError, AttributeError):
+        return None
+
+
+def _watched(function: Any) -> bool:
+    """Tell whether somebody looks at launches, a profiler for instance, or whether that cannot be told."""
+    hooks = _hooks()
+    if hooks is None:
+        return True
+    try:
+        return bool(
+            hooks.launch_enter_hook.calls or hooks.launch_exit_hook.calls or getattr(function, "pre_run_hooks", ())
+        )
+    except AttributeError:  # somebody has put a function in the place of Triton's list
+        return True
 
 
 def split_by_phase(phases: Phases, form: Form) -> list[Kernel]:
