@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,7 +139,8 @@ class Loop:
             for tiling in tilings(order(self.core, 1), kind.batch, self._dtype.itemsize, self._limits)
         ]  # fmt: skip
         self._formulas = executable.plan.constants.on(kind.device)
-        totals = set(self.core.totals.values())
+        # terms that are kept for nothing else are summed as they were computed
+        totals = set(self.core.totals.values()) - {sink.index for sink in parts.split.core.of("stream")}
         self._streams = [
             _Stream(
                 sink.index, sink.node.shape, self._computed if sink.index in totals else self._dtype,
@@ -169,7 +171,7 @@ class Loop:
             given: what it is run on.
             into: memory for some of the streams; the others get their own. With lengths it is zero.
         """
-        with torch.no_grad():
+        with alone():
             return self._run(given, into)
 
     def _run(self, given: Given, into: dict[int, Tensor]) -> Found:
@@ -230,6 +232,17 @@ class Loop:
             f"the kernel of the {self.kind.which} program did not run on {self.kind.device} ({type(error).__name__}: "
             f"{reason}); set OSTINATO_ENGINE=off in the environment to run the eager loop"
         )
+
+
+def alone() -> AbstractContextManager[Any]:
+    """Return a context in which nothing is recorded, and no precision chosen by PyTorch."""
+    return _alone_in_autocast() if torch.is_autocast_enabled("cuda") else torch.no_grad()
+
+
+@contextmanager
+def _alone_in_autocast() -> Iterator[None]:
+    with torch.no_grad(), torch.autocast("cuda", enabled=False):
+        yield
 
 
 def masked(stream: Tensor, lengths: Tensor | None) -> Tensor:

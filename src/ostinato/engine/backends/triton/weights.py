@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends import sums
-from ostinato.engine.backends.triton.loop import masked
-from ostinato.engine.plan.formulas import run_graph
+from ostinato.engine.backends.triton.loop import alone, masked
 from ostinato.engine.plan.plan import Factor, Plan
 
 
@@ -51,13 +50,14 @@ class Weights:
             stream = streams[-1 - index].flatten(0, 1)
             return stream.sum(0, dtype=self._computed)
 
-        with torch.no_grad():
+        with alone():
             found = sums.contractions(self._contractions, source, total, self._outer)
             widened = [
                 value.to(self._computed) if place in self._behind and value.is_floating_point() else value
                 for place, value in enumerate(parameters)
             ]
-        return run_graph(self._formulas, [*widened, *found])
+            gradients: list[Tensor | None] = self._formulas.run(*widened, *found)
+        return gradients
 
     def _outer(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the sum over the first axis of outer products of the last, block by block of those between."""
