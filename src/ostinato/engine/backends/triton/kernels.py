@@ -255,28 +255,21 @@ def _regular(places: Sequence[int], types: Sequence[Any]) -> bool:
     return together % _ALIGNED == 0
 
 
-@cache
-def _hooks() -> Any:
-    """Return where Triton keeps the hooks of launches; none if it has moved them."""
-    try:
-        from triton import knobs
-
-        return (knobs.runtime.launch_enter_hook.calls, knobs.runtime.launch_exit_hook.calls) and knobs.runtime
-    except (ImportError, AttributeError):
-        return None
-
-
 def _watched(function: Any) -> bool:
     """Tell whether somebody looks at launches, a profiler for instance, or whether that cannot be told."""
-    hooks = _hooks()
-    if hooks is None:
-        return True
     try:
-        return bool(
-            hooks.launch_enter_hook.calls or hooks.launch_exit_hook.calls or getattr(function, "pre_run_hooks", ())
-        )
-    except AttributeError:  # somebody has put a function in the place of Triton's list
+        hooks = _settings().launch_enter_hook.calls or _settings().launch_exit_hook.calls
+        return bool(hooks or getattr(function, "pre_run_hooks", ()))
+    except (ImportError, AttributeError):  # Triton has moved them, or somebody has put a function in their place
         return True
+
+
+@cache
+def _settings() -> Any:
+    """Return where Triton keeps the hooks of launches."""
+    from triton import knobs
+
+    return knobs.runtime
 
 
 def split_by_phase(phases: Phases, form: Form) -> list[Kernel]:
