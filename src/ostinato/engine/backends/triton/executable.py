@@ -138,11 +138,11 @@ class TritonExecutable(Executable):
         """Run the backward program: gradients of the parameters, of x and of the first state."""
         x = call.xs[0]
         views = {("x", index): part for index, part in enumerate(call.xs)} | {("dy", 0): self.cotangent(dy, x)}
-        for index, stream in enumerate(saved):
-            views["saved", index] = stream.view(*x.shape[:2], *stream.shape[1:])
+        kept = [stream.view(*x.shape[:2], *stream.shape[1:]) for stream in saved]
+        views |= {("saved", index): stream for index, stream in enumerate(kept)}
         start = [None if given is None else given.resolve_neg().contiguous() for given in dlast]
         found = self._run("backward", parameters, call, views, start)
-        gradients = self.weights(x.device).of(parameters, call.xs, saved, found.streams, call.lengths)
+        gradients = self.weights(x.device).of(parameters, call.xs, kept, found.streams, call.lengths)
         return gradients, found.streams[0] if self.plan.has_dx else None, list(found.last)
 
     def cotangent(self, dy: Tensor | None, x: Tensor) -> Tensor:

@@ -76,6 +76,12 @@ class Kernel:
         """The names that its text uses; an argument that is not among them may be anything."""
         return frozenset(re.findall(r"\w+", self.source.text.partition("\n")[2]))
 
+    @lazy
+    def inputs(self) -> list[tuple[tuple[str, int], str, str, str]]:
+        """The sequences that it reads, with the names of each and of its strides."""
+        names = [(source, f"{source[0]}{source[1]}") for source in self.source.inputs]
+        return [(source, name, f"{name}_t", f"{name}_b") for source, name in names]
+
 
 def make_kernel(phases: Phases, form: Form) -> Kernel:
     """Write a kernel and hand it to Triton, which compiles it at its first launch and keeps it on disk."""
@@ -158,12 +164,12 @@ def _on(device: torch.device) -> Any:
 
 def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, Any]:
     """Return the arguments of all kernels by name, memory that they pass values through among them."""
-    reads = frozenset().union(*(kernel.reads for kernel in kernels))
+    reads = kernels[0].reads if len(kernels) == 1 else frozenset().union(*(kernel.reads for kernel in kernels))
     values: dict[str, Any] = {"T": on.steps, "B": on.batch, "S0": 0, "S1": on.steps}
     for kernel in kernels:
-        for kind, index in kernel.source.inputs:
-            tensor, name = on.inputs[kind, index], f"{kind}{index}"
-            values[name], values[f"{name}_t"], values[f"{name}_b"] = tensor, tensor.stride(0), tensor.stride(1)
+        for source, name, time, batch in kernel.inputs:
+            tensor = values[name] = on.inputs[source]
+            values[time], values[batch] = tensor.stride(0), tensor.stride(1)
         for index in kernel.source.constants:
             values[f"c{index}"] = on.constants[index]
     for index, tensor in on.outputs.items():

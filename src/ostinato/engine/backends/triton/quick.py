@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ostinato.engine.backends.sums import each_on_its_own
 from ostinato.engine.backends.triton.loop import Given, spread
+from ostinato.engine.plan.views import contiguous
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.triton.executable import TritonExecutable
@@ -18,22 +20,33 @@ _ALIGNED = 64
 """Numbers: where streams begin in what is kept, so that kernels find aligned addresses."""
 
 
-class Kept(NamedTuple):
-    """Where the streams lie in what is kept for the backward pass."""
+class Kept:
+    """Where the streams lie in what is kept for the backward pass.
 
-    size: int
-    streams: list[list[int]]
-    """Of each walk, of which there is one."""
+    Args:
+        executable: the plan.
+        steps: of the sequences.
+        batch: rows.
+    """
+
     between: tuple[int, ...] = ()
+    """Outputs of layers that others follow, of which there are none."""
 
-    @staticmethod
-    def of(executable: TritonExecutable, rows: int) -> Kept:
-        """Return where streams of so many rows lie."""
-        first, starts = 0, []
+    def __init__(self, executable: TritonExecutable, steps: int, batch: int) -> None:
+        self.size = 0
+        starts = []
+        self._views = []
         for node in executable.plan.saved:
-            starts.append(first)
-            first += -(-rows * node.size // _ALIGNED) * _ALIGNED
-        return Kept(first, [starts])
+            shape = (steps, batch, *node.shape)
+            starts.append(self.size)
+            self._views.append((shape, contiguous(shape), self.size))
+            self.size += -(-math.prod(shape) // _ALIGNED) * _ALIGNED
+        self.streams = [starts]
+        """Of each walk, of which there is one."""
+
+    def of(self, chunk: Tensor) -> list[Tensor]:
+        """Return what is kept, `(time, batch, ...)` each."""
+        return [chunk.as_strided(*view) for view in self._views]
 
 
 class _Pass:
@@ -41,7 +54,7 @@ class _Pass:
 
     def __init__(self, executable: TritonExecutable, steps: int, batch: int, reverse: bool) -> None:
         self.executable, self.steps, self.batch, self.reverse = executable, steps, batch, reverse
-        self.kept = Kept.of(executable, steps * batch)
+        self.kept = Kept(executable, steps, batch)
         signature = executable.plan.signature
         self._rows = [signature.parameters.index(name) for name in signature.rows]
 
@@ -49,14 +62,6 @@ class _Pass:
         if not self._rows:
             return [x]
         return [x, *spread([parameters[place] for place in self._rows], x)]
-
-    def _streams(self, chunk: Tensor) -> list[Tensor]:
-        """Return what is kept, `(time, batch, ...)` each."""
-        lead = (self.steps, self.batch)
-        return [
-            chunk[start : start + lead[0] * lead[1] * node.size].view(*lead, *node.shape)
-            for start, node in zip(self.kept.streams[0], self.executable.plan.saved, strict=True)
-        ]
 
 
 class Forward(_Pass):
@@ -92,7 +97,7 @@ class Forward(_Pass):
         if self.save:
             make = torch.zeros if self.ragged else torch.empty
             chunk = make(self.kept.size, dtype=executable.dtype, device=x.device)
-            into = {index + 1: stream for index, stream in enumerate(self._streams(chunk))}
+            into = {index + 1: stream for index, stream in enumerate(self.kept.of(chunk))}
         start = starts or (None,) * len(loop.core.carries)
         found = loop.run(Given(parameters, inputs, self.steps, start, rows, resets, seed), into)
         return found.streams[0], found.last, chunk
@@ -133,14 +138,13 @@ class Backward(_Pass):
         """
         executable = self.executable
         loop = executable.loop("backward", x, self.ragged, self.resets, not self.reverse)
-        xs, saved = self._sequences(parameters, x), self._streams(chunk)
+        xs, saved = self._sequences(parameters, x), self.kept.of(chunk)
         inputs = {("x", index): part for index, part in enumerate(xs)}
         inputs |= {("saved", index): part for index, part in enumerate(saved)}
         inputs["dy", 0] = executable.cotangent(dy, x)
         start = dlast or (None,) * len(loop.core.carries)
         found = loop.run(Given(parameters, inputs, self.steps, start, rows, resets, seed), {})
-        flat = [part.flatten(0, 1) for part in saved]
-        made = executable.weights(x.device).of(parameters, xs, flat, found.streams, rows)
+        made = executable.weights(x.device).of(parameters, xs, saved, found.streams, rows)
         weights = each_on_its_own([_gradient(made[number], parameters[number]) for number in self.gradients])
         return weights, found.streams[0] if self.dx is not None else None, found.last if states else []
 

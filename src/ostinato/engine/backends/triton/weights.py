@@ -35,7 +35,7 @@ class Weights:
         Args:
             parameters: all tensors of the cell.
             xs: `(time, batch, ...)` each.
-            saved: `(time * batch, ...)` each.
+            saved: `(time, batch, ...)` each.
             streams: of the backward program, `(time, batch, ...)`; terms of totals as `-1 - index`.
             lengths: of the rows.
         """
@@ -44,7 +44,8 @@ class Weights:
         def source(factor: Factor) -> Tensor:
             if factor.kind == "x":
                 return masked(xs[factor.index], lengths).flatten(0, 1).to(dtype)
-            return (saved[factor.index] if factor.kind == "saved" else streams[factor.index].flatten(0, 1)).to(dtype)
+            found = saved[factor.index] if factor.kind == "saved" else streams[factor.index]
+            return found.flatten(0, 1).to(dtype)
 
         def total(index: int) -> Tensor:
             stream = streams[-1 - index].flatten(0, 1)
