@@ -82,8 +82,8 @@ class Between:
         rows = _MOST_ROWS
         while rows > 1 and largest_tile(phases, Tiling(rows, 1, _WARPS)) > _TILE:
             rows //= 2
-        kinds = [str(kind).removeprefix("torch.") for kind in (self.computed, self.operand)]
-        return make_kernel(phases, Form(Tiling(rows, 1, _WARPS), *kinds, "ieee", False, "", False))
+        computed, operand = (str(kind).removeprefix("torch.") for kind in (self.computed, self.operand))
+        return make_kernel(phases, Form(Tiling(rows, 1, _WARPS), computed, operand, "ieee", False, "", False))
 
     def run(self, known: dict[Name, Tensor], constants: dict[int, Tensor], kinds: Sequence[torch.dtype]) -> None:
         """Add what is computed to what is known, in these types."""

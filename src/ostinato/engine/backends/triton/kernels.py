@@ -210,7 +210,9 @@ def _add_scratch(values: dict[str, Any], phases: Phases, form: Form, on: Launch,
         size = 2 * phases.sizes[operand] * on.batch
         memory = values[name] = make(size, dtype=getattr(torch, kind), device=on.device)
         for index, start in enumerate(on.start):
-            for slot in state_slots(phases, index) if start is not None else ():
+            if start is None:
+                continue
+            for slot in state_slots(phases, index):
                 if slot.operand is operand:
                     first = 2 * slot.start * on.batch
                     goals.append(memory[first : first + slot.size * on.batch])

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.calls import dense
-from ostinato.engine.backends.triton.batched import Batched, Name, memory
+from ostinato.engine.backends.triton import batched
+from ostinato.engine.backends.triton.batched import Batched, Name
 from ostinato.engine.backends.triton.kernels import (
     Kernel,
     Launch,
@@ -144,7 +145,7 @@ class Loop:
         self._streams = [
             _Stream(
                 sink.index, sink.node.shape, self._computed if sink.index in totals else self._dtype,
-                torch.zeros if kind.lengths else memory(sink.node),
+                torch.zeros if kind.lengths else batched.memory(sink.node),
             )
             for sink in self.core.sinks
             if sink.kind == "stream"
@@ -158,10 +159,10 @@ class Loop:
         self._kernels: list[Kernel] = split_by_phase(phases, form) if apart else [make_kernel(phases, form)]
         dense = {index for kernel in self._kernels for index in kernel.source.constants}
         read = set(dense)
-        for batched in (self._before, self._after):
-            if batched is not None:
-                dense |= batched.read_by_kernels()
-                read |= batched.constants
+        for part in (self._before, self._after):
+            if part is not None:
+                dense |= part.read_by_kernels()
+                read |= part.constants
         self._constants = Constants(self._formulas, read | dense, dense, self._computed)
 
     def run(self, given: Given, into: dict[int, Tensor]) -> Found:
@@ -175,37 +176,48 @@ class Loop:
             return self._run(given, into)
 
     def _run(self, given: Given, into: dict[int, Tensor]) -> Found:
-        kind, steps = self.kind, given.steps
         constants = self._constants.of(given.parameters)
         inputs = given.inputs
         if self._before is not None:
             made = self._before.run(inputs, constants)
             inputs = inputs | {("early", index): dense(value) for index, value in zip(self._early, made, strict=True)}
-        outputs = {}
-        for stream in self._streams:
-            found = into.get(stream.index)
-            if found is None:
-                found = stream.make((steps, kind.batch, *stream.shape), dtype=stream.kind, device=kind.device)
-            outputs[stream.index] = found
-        cuts = kind.resets and kind.which == "backward"
-        last = self._carries(torch.empty, self._computed if cuts else self._dtype)
-        cut: list[Tensor] | list[None] = self._carries(torch.zeros, self._computed) if cuts else [None] * len(last)
-        on = Launch(
-            inputs, constants, outputs, given.start, last, cut, given.lengths, given.resets, given.seed, steps,
-            kind.batch, kind.device,
-        )  # fmt: skip
-        if steps and kind.batch:
-            self._launch(on, given.parameters)
+        outputs = self._memory(given.steps, into)
+        last = self._looped(given, inputs, constants, outputs)
         streams = dict(outputs)
         if self._after is not None:
             late = {("late", index): stream for index, stream in outputs.items()}
             for index, value in zip(self._late, self._after.run(inputs | late, constants), strict=True):
                 streams[index] = masked(value, given.lengths)
-        for index, stream in self.core.totals.items():
-            streams[-1 - index] = outputs[stream]
-        if cuts:
-            last = [end.add_(part).to(self._dtype) for end, part in zip(last, cut, strict=True)]
+        for index, terms in self.core.totals.items():
+            streams[-1 - index] = outputs[terms]
         return Found(streams, last)
+
+    def _memory(self, steps: int, into: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Return memory for all streams of the loop, that which is given among it."""
+        found = {}
+        for stream in self._streams:
+            memory = into.get(stream.index)
+            if memory is None:
+                shape = (steps, self.kind.batch, *stream.shape)
+                memory = stream.make(shape, dtype=stream.kind, device=self.kind.device)
+            found[stream.index] = memory
+        return found
+
+    def _looped(
+        self, given: Given, inputs: dict[Name, Tensor], constants: dict[int, Tensor], outputs: dict[int, Tensor]
+    ) -> list[Tensor]:  # fmt: skip
+        """Run the loop over steps; returns the carries after it."""
+        kind = self.kind
+        cuts = kind.resets and kind.which == "backward"
+        last = self._carries(torch.empty, self._computed if cuts else self._dtype)
+        cut = self._carries(torch.zeros, self._computed) if cuts else []
+        if given.steps and kind.batch:
+            on = Launch(
+                inputs, constants, outputs, given.start, last, cut or [None] * len(last), given.lengths, given.resets,
+                given.seed, given.steps, kind.batch, kind.device,
+            )  # fmt: skip
+            self._launch(on, given.parameters)
+        return [end.add_(part).to(self._dtype) for end, part in zip(last, cut, strict=True)] if cuts else last
 
     def _carries(self, make: Any, kind: torch.dtype) -> list[Tensor]:
         batch, device = self.kind.batch, self.kind.device
