@@ -175,10 +175,8 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
     for index, tensor in on.outputs.items():
         values[f"out{index}"] = tensor
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
-        name = f"start{index}"
-        if start is None:
-            start = torch.zeros_like(last) if name in reads else last
-        values[name], values[f"last{index}"] = start, last
+        values[f"start{index}"] = _as_read(start, last, kernels[0].form) if f"start{index}" in reads else last
+        values[f"last{index}"] = last
         values[f"cut{index}"] = last if cut is None else cut
     _add_scratch(values, kernel.phases, kernel.form, on, reads)
     nothing = values["values"]
@@ -193,6 +191,12 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
         elif name not in values:
             values[name] = nothing
     return values
+
+
+def _as_read(start: Tensor | None, last: Tensor, form: Form) -> Tensor:
+    """Return a first state as a kernel that carries it on has it: in the type that is computed in."""
+    kind: torch.dtype = getattr(torch, form.computed)
+    return torch.zeros_like(last, dtype=kind) if start is None else start.to(kind)
 
 
 def _add_scratch(values: dict[str, Any], phases: Phases, form: Form, on: Launch, reads: frozenset[str]) -> None:
