@@ -174,15 +174,15 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
             values[f"c{index}"] = on.constants[index]
     for index, tensor in on.outputs.items():
         values[f"out{index}"] = tensor
+    zeros = _zeros(on, reads)
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
-        values[f"start{index}"] = _as_read(start, last, kernels[0].form) if f"start{index}" in reads else last
-        values[f"last{index}"] = last
+        values[f"start{index}"], values[f"last{index}"] = zeros if start is None else start, last
         values[f"cut{index}"] = last if cut is None else cut
-    _add_scratch(values, kernel.phases, kernel.form, on, reads)
+    phases, form = kernels[0].phases, kernels[0].form
+    _add_scratch(values, phases, form, on, reads)
     nothing = values["values"]
     if "flags" in reads:
-        size = tiles * kernel.form.tiling.columns
-        values["flags"] = torch.zeros(size, dtype=torch.int32, device=on.device)
+        values["flags"] = torch.zeros(tiles * form.tiling.columns, dtype=torch.int32, device=on.device)
     if "seeds" in reads:
         values["seeds"] = torch.full((1,), on.seed, dtype=torch.int64, device=on.device)
     for name, given in (("lengths", on.lengths), ("resets", on.resets), ("flags", None), ("seeds", None)):
@@ -193,10 +193,12 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
     return values
 
 
-def _as_read(start: Tensor | None, last: Tensor, form: Form) -> Tensor:
-    """Return a first state as a kernel that carries it on has it: in the type that is computed in."""
-    kind: torch.dtype = getattr(torch, form.computed)
-    return torch.zeros_like(last, dtype=kind) if start is None else start.to(kind)
+def _zeros(on: Launch, reads: frozenset[str]) -> Tensor | None:
+    """Return what is read in place of first states that are not given, as much as for the largest; else anything."""
+    read = [last for index, last in enumerate(on.last) if on.start[index] is None and f"start{index}" in reads]
+    if not read:
+        return on.last[0] if on.last else None
+    return torch.zeros(max(last.numel() for last in read), dtype=read[0].dtype, device=on.device)
 
 
 def _add_scratch(values: dict[str, Any], phases: Phases, form: Form, on: Launch, reads: frozenset[str]) -> None:
