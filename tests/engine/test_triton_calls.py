@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from triton_cases import VARIANTS, both, share_columns
+from torch.utils._python_dispatch import TorchDispatchMode
+from triton_cases import VARIANTS, both, largest_error, share_columns
 
 import ostinato
 from ostinato.cells import Zoneout
+from ostinato.engine.backends.calls import ScanCall
+from ostinato.engine.backends.triton import kernels
 from ostinato.engine.backends.triton.executable import TritonExecutable
 from ostinato.engine.backends.triton.phases import order
 from ostinato.engine.backends.triton.prepare import prepare
-from ostinato.engine.backends.triton.tiles import Limits, chunks, tilings
-from ostinato.engine.front.state import initial_state
+from ostinato.engine.backends.triton.tiles import Limits, Tiling, chunks, tilings
+from ostinato.engine.backends.triton.values import Form
+from ostinato.engine.front.state import initial_state, leaves
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.split import split
 from ostinato.engine.run import compiled
@@ -29,6 +33,7 @@ import samples
 
 pytest.importorskip("triton")
 H100 = Limits(132, 232_448)
+FORM = Form(Tiling(16, 1, 4), "float32", "float32", "ieee", False, "", False)
 
 
 @pytest.fixture
@@ -57,6 +62,155 @@ def test_a_scan_with_gradients_is_the_eager_loops(on_triton, lengths):
         found.append([ys, *last, *torch.autograd.grad(loss, [*cell.parameters(), xs])])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("asked", [{}, {"lengths": torch.tensor([5, 2, 0])}, {"resets": True}, {"batch_first": True}])
+def test_a_call_again_of_the_same_shape_is_the_eager_loops(on_triton, asked):
+    cell = samples.random_cell("gru-layernorm", 4, 6)
+    for _ in range(2):
+        xs = torch.randn(5, 3, 4, dtype=torch.float64, requires_grad=True)
+        start = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+        marks = torch.rand(5, 3) < 0.3 if "resets" in asked else None
+        given = xs.transpose(0, 1) if "batch_first" in asked else xs
+        ys, last = ostinato.scan(cell, given, start, **(asked | {"resets": marks} if marks is not None else asked))
+        ys = ys.transpose(0, 1) if "batch_first" in asked else ys
+        found = [(ys, last), scan_eagerly(cell, xs, start, asked.get("lengths"), False, marks)]
+        gradients = [
+            torch.autograd.grad(out.sin().sum() + end.cos().sum(), [*cell.parameters(), xs, start])
+            for out, end in found
+        ]
+        for ours, theirs in zip(*[(*pair, *more) for pair, more in zip(found, gradients, strict=True)], strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def _by_optimizer(cell):
+    for parameter in cell.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD(cell.parameters(), lr=0.1).step()
+
+
+CHANGES = {
+    "in place": lambda cell: [parameter.detach().mul_(0.5) for parameter in cell.parameters()],
+    "through .data": lambda cell: [parameter.data.mul_(0.5) for parameter in cell.parameters()],
+    "other .data": lambda cell: [setattr(own, "data", own.data * 0.5) for own in cell.parameters()],
+    "by an optimizer": _by_optimizer,
+    "by load_state_dict": lambda cell: cell.load_state_dict({k: v * 0.5 for k, v in cell.state_dict().items()}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_parameter_is_seen_by_the_next_call(on_triton, change):
+    cell = samples.random_cell("lstm", 4, 6)
+    xs = torch.randn(3, 2, 4, dtype=torch.float64)
+    with torch.no_grad():
+        for _ in range(2):
+            before = ostinato.scan(cell, xs)[0]
+    CHANGES[change](cell)
+    with torch.no_grad():
+        after = ostinato.scan(cell, xs)[0]
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(
+        after, scan_eagerly(cell, xs, initial_state(cell, xs[0]), None, False, None)[0], rtol=1e-9, atol=1e-9
+    )
+
+
+VIEWS = {"as_strided", "detach", "empty", "empty_like", "expand", "lift_fresh", "permute", "reshape", "slice", "t",
+         "transpose", "unsqueeze", "view"}  # fmt: skip
+
+
+class Launches(TorchDispatchMode):
+    """Counts what PyTorch would launch on a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = function.overloadpacket.__name__
+        self.names += [] if name in VIEWS else [name]
+        return function(*arguments, **(named or {}))
+
+
+@pytest.mark.parametrize(("name", "forward", "backward"), [("lstm", 3, 5), ("gru", 3, 6), ("lstm-layernorm", 3, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_beside_its_kernels_a_call_launches_few_operations(name, forward, backward, dtype, monkeypatch):
+    monkeypatch.setattr(kernels, "_start", lambda *_: None)
+    cell = ostinato.cells.CATALOGUE[name](8, 8).to(dtype)
+    xs = torch.randn(4, 3, 8, dtype=dtype, requires_grad=True)
+    state = leaves(initial_state(cell, xs[0].detach()))
+    plan = find(cell, cell, xs, initial_state(cell, xs[0].detach())).executable.plan
+    executable = TritonExecutable(plan, dtype)
+    call = ScanCall([parameter.detach() for parameter in cell.parameters()], xs.detach(), state)
+    with Launches() as seen:
+        y, last, saved = executable.launch(call, save=True)
+    assert len(seen.names) <= forward, seen.names
+    dy = torch.ones_like(y)
+    with Launches() as seen:
+        executable.launch_backward(call, saved, dy, [None] * len(last))
+    assert len(seen.names) <= backward, seen.names
+
+
+class Compiled:
+    """Stands for a kernel as Triton has compiled it, launched on memory of the CPU."""
+
+    function, packed_metadata = "function", "metadata"
+
+    def __init__(self, launches):
+        self.launches = launches
+
+    def run(self, *arguments):
+        self.launches.append(arguments)
+
+
+def test_a_second_launch_has_the_addresses_of_its_own_arguments(monkeypatch):
+    plain, quick = [], []
+
+    class Function:
+        def __getitem__(self, grid):
+            def launch(*arguments, **options):
+                plain.append((grid, arguments, options))
+                return Compiled(quick)
+
+            return launch
+
+    monkeypatch.setattr(kernels, "_function", lambda source: Function())
+    monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: 70 + index, raising=False)
+    kernel = kernels.make_kernel(_phases("lstm", 16), FORM)
+    device = torch.device("cuda", 3)
+    names = kernel.source.arguments
+    numbers = {"T", "B", "first", "S0", "S1"}
+
+    def values(**more):
+        given = {name: 5 if name in numbers or name.endswith(("_t", "_b")) else torch.zeros(8) for name in names} | more
+        kernels._start(kernel, (2, 1), given, device)
+        return given
+
+    values()
+    again = values()
+    assert len(plain) == 1
+    places = tuple(value if isinstance(value, int) else value.data_ptr() for value in again.values())
+    assert quick == [(2, 1, 1, 73, "function", "metadata", None, None, None, *places)]
+    values(**{names[0]: torch.zeros(8, dtype=torch.float64)})  # another type
+    values(**{names[0]: torch.zeros(9)[1:]})  # an address that is not aligned
+    values(T=1 << 31)  # a number of 64 bits
+    assert (len(plain), len(quick)) == (4, 1)
+
+
+class Layered(nn.Module):
+    """A cell with a small network on its input: products, what lies between, products again."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.step = nn.Linear(3, 5), nn.Linear(5, 4), nn.GRUCell(4, 6)
+
+    def forward(self, x, state):
+        state = self.step(self.second(torch.tanh(self.first(x))) * x.sum(-1, keepdim=True), state)
+        return state, state
+
+
+@pytest.mark.parametrize("variant", ["plain", "lengths", "reversed"])
+def test_what_comes_before_the_loop_has_products_on_products(variant):
+    assert largest_error(Layered().double(), 3, VARIANTS[variant]) < 1e-9
 
 
 def test_gradients_accumulate_and_have_memory_of_their_own(on_triton):

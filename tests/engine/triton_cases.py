@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ostinato.engine.backends.triton import executable as executables
+from ostinato.engine.backends.triton import loop as loops
 from ostinato.engine.backends.triton.executable import TritonExecutable
 from ostinato.engine.backends.triton.tiles import Tiling
 from ostinato.engine.front.state import initial_state, leaves, map_state
@@ -37,7 +37,7 @@ VARIANTS = {
 
 def share_columns(monkeypatch: Any, programs: int, rows: int = 16) -> None:
     """Let so many programs share the columns of a tile of so many rows, whatever would be chosen."""
-    monkeypatch.setattr(executables, "tilings", lambda *_: [Tiling(rows, programs, 4)])
+    monkeypatch.setattr(loops, "tilings", lambda *_: [Tiling(rows, programs, 4)])
 
 
 def both(cell: nn.Module, features: int, case: Case) -> tuple[list[Tensor], list[Tensor]]:

@@ -55,3 +55,18 @@ def _viewed(stream: Tensor, views: Sequence[Node]) -> Tensor:
         else:
             stream = stream.reshape(-1, *view.shape)
     return stream
+
+
+def each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
+    """Return gradients no two of which share memory; those that do are copied.
+
+    Two biases that are added have one sum for a gradient, and parts of a weight are views of the whole one's. Autograd
+    keeps what it is given, and then adds the next gradient to it, and clips it, in place.
+    """
+    known: set[int] = set()
+    for place, gradient in enumerate(gradients):
+        memory = gradient.untyped_storage().data_ptr()
+        if memory in known:
+            gradients[place] = gradient.clone()
+        known.add(memory)
+    return gradients

@@ -89,6 +89,11 @@ def call_cell(cell: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
     )
 
 
+def starts_from_zeros(cell: nn.Module) -> bool:
+    """Tell whether a cell that is given no state starts from zeros, having none of its own."""
+    return not callable(getattr(cell, "initial_state", None))
+
+
 def initial_state(cell: nn.Module, x: Tensor, fingerprint: object = None) -> State:
     """Return the state that a cell starts from when none is given: its own, or zeros of the right structure.
 

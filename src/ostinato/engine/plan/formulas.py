@@ -15,6 +15,14 @@ from torch import Tensor, fx
 
 from ostinato.engine.forks import lazy
 
+_SHORT = {
+    torch.ops.aten.permute.default: torch.permute,
+    torch.ops.aten.t.default: torch.t,
+    torch.ops.aten.transpose.int: torch.transpose,
+    torch.ops.aten.view.default: Tensor.view,
+}
+"""Functions of PyTorch that are called in half the time of the operations that they come to."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -36,6 +44,12 @@ class Operation:
         """The operation's name, such as `aten.mul.Tensor`."""
         return "getitem" if self.target is operator.getitem else str(self.target)
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes what it is given."""
+        schema = getattr(self.target, "_schema", None)
+        return schema is not None and bool(schema.is_mutable)
+
 
 @dataclass(frozen=True, eq=False)
 class Formulas:
@@ -53,11 +67,17 @@ class Formulas:
     def run(self) -> Callable[..., list[Any]]:
         """The operations as one function of what is given."""
         graph = fx.Graph()
-        values = [graph.placeholder(f"given_{index}") for index in range(self.given)]
+        values: list[Any] = [graph.placeholder(f"given_{index}") for index in range(self.given)]
         values += [graph.get_attr(f"tensor_{index}") for index in range(len(self.tensors))]
+        needed = self._needed(None)
+        changing = any(operation.changes for operation in self.operations)
         for operation in self.operations:
+            if len(values) not in needed and not changing:
+                values.append(None)
+                continue
             arguments = filled(operation.arguments, values)
-            values.append(graph.call_function(operation.target, arguments, dict(filled(operation.named, values))))
+            target: Any = _SHORT.get(operation.target, operation.target)
+            values.append(graph.call_function(target, arguments, dict(filled(operation.named, values))))
         graph.output([None if index is None else values[index] for index in self.wanted])
         held = torch.nn.Module()
         for index, tensor in enumerate(self.tensors):
@@ -85,6 +105,26 @@ class Formulas:
 
     def behind(self, wanted: set[int] | None) -> set[int]:
         """Return which of the given tensors some of the wanted values are computed from, or all of them."""
+        return {value for value in self._needed(wanted) if value < self.given}
+
+    def only(self, wanted: set[int]) -> Formulas:
+        """Return what gives some of the wanted values, and none in the places of the others."""
+        kept = tuple(value if place in wanted else None for place, value in enumerate(self.wanted))
+        return Formulas(self.given, self.tensors, self.operations, kept)
+
+    def is_view(self, place: int) -> bool:
+        """Tell whether a wanted value is a given tensor seen in another way."""
+        value = self.wanted[place]
+        while value is not None and value >= self.given + len(self.tensors):
+            operation = self.operations[value - self.given - len(self.tensors)]
+            behind = values_in((operation.arguments, operation.named))
+            if len(behind) != 1 or not getattr(operation.target, "is_view", False):
+                return False
+            value = behind[0]
+        return value is not None and value < self.given
+
+    def _needed(self, wanted: set[int] | None) -> set[int]:
+        """Return the numbers of all values that some of the wanted ones, or all, are computed from."""
         first = self.given + len(self.tensors)
         found: set[int] = set()
         stack = [value for place, value in enumerate(self.wanted) if wanted is None or place in wanted]
@@ -95,7 +135,7 @@ class Formulas:
                 if value >= first:
                     operation = self.operations[value - first]
                     stack += values_in((operation.arguments, operation.named))
-        return {value for value in found if value < self.given}
+        return found
 
 
 def run_graph(formulas: Formulas, values: Sequence[Tensor]) -> list[Any]:

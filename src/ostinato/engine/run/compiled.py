@@ -62,6 +62,8 @@ class Request(NamedTuple):
     """Whether the outputs may be changed in place, and so must not lie in the memory of anything else."""
     mixed: bool = False
     """Whether products of matrices are made in bfloat16, see `mixed_now`."""
+    zeros: bool = False
+    """Whether no state was given and `state` is the zeros that the cell then starts from."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _scan_compiled(
 ) -> tuple[Tensor, State] | Unsupported:
     if cell is not owner:
         seen = _look_at_wrapper(owner, cell)
-    xs, state, lengths, resets, reverse, apart, mixed = request
+    xs, state, lengths, resets, reverse, apart, mixed, _ = request
     ready = _find(owner, cell, xs, state, seen, mixed)
     if isinstance(ready, Unsupported):
         return ready
@@ -159,12 +161,14 @@ def _scan_compiled(
 
 def _remember(ready: Ready, request: Request, seen: Look, *, save: bool) -> None:
     """Keep what the next call of this kind needs."""
-    xs, state, lengths, resets, reverse, *_ = request
+    xs, state, lengths, resets, reverse, *_, zeros = request
     walk = Walk(ready.executable, ready.number, reverse)
     ragged, marked = lengths is not None, resets is not None
     calls = calls_alone(walk, *xs.shape[:2], save=save, ragged=ragged, resets=marked)
-    if calls is not None:
-        remember(seen, calls, wanted_of(xs, state, lengths, resets, reverse), random=ready.executable.is_random)
+    if calls is None:
+        return
+    wanted = wanted_of(xs, None if zeros else state, lengths, resets, reverse)
+    remember(seen, calls, wanted, form=structure(state), random=ready.executable.is_random)
 
 
 # as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called

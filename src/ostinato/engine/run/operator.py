@@ -14,6 +14,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
+from ostinato.engine.backends.sums import each_on_its_own
 from ostinato.engine.run.batches import is_batched, one_by_one, over_batch
 from ostinato.engine.run.twice import Again
 
@@ -103,26 +104,11 @@ def _gradients(
     for gradient, like, needed in zip([*weights, dx, *dstate], inputs, wanted, strict=True):
         if needed:
             found.append(torch.zeros_like(like) if gradient is None else gradient.to(like.dtype).contiguous())
-    return _each_on_its_own(found)
+    return each_on_its_own(found)
 
 
 def _gradients_defined(*arguments: Any) -> list[Tensor]:
     return _gradients(ScanCall(*arguments[:_WIDTH]), *arguments[_WIDTH:])
-
-
-def _each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
-    """Return gradients no two of which share memory; those that do are copied.
-
-    Two biases that are added have one sum for a gradient, and parts of a weight are views of the whole one's. Autograd
-    keeps what it is given, and then adds the next gradient to it, and clips it, in place.
-    """
-    known: set[int] = set()
-    for place, gradient in enumerate(gradients):
-        memory = gradient.untyped_storage().data_ptr()
-        if memory in known:
-            gradients[place] = gradient.clone()
-        known.add(memory)
-    return gradients
 
 
 def _gradient_shapes(*arguments: Any) -> list[Tensor]:

@@ -36,6 +36,8 @@ class Arranged(NamedTuple):
     """The tensors of the cell."""
     random: bool
     """Whether a step draws random numbers."""
+    form: Any
+    """Of the state, see `structure`."""
 
 
 class Wanted(NamedTuple):
@@ -44,9 +46,9 @@ class Wanted(NamedTuple):
     xs: Tensor
     """`(time, batch, ...)`."""
     form: Any
-    """Of the state, see `structure`."""
+    """Of the state, see `structure`; `zeros` where none was given and the cell starts from zeros."""
     starts: list[Tensor]
-    """The tensors of the state."""
+    """The tensors of the state; none of zeros."""
     lengths: Tensor | None
     resets: Tensor | None
     reverse: bool
@@ -59,8 +61,12 @@ class Wanted(NamedTuple):
         )  # fmt: skip
 
 
-def wanted_of(xs: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None, reverse: bool) -> Wanted:
-    """Return a scan that is asked for."""
+def wanted_of(
+    xs: Tensor, state: State | None, lengths: Tensor | None, resets: Tensor | None, reverse: bool
+) -> Wanted:  # fmt: skip
+    """Return a scan that is asked for; without a state it starts from zeros."""
+    if state is None:
+        return Wanted(xs, "zeros", [], lengths, resets, reverse)
     if type(state) is tuple and all(type(leaf) is Tensor for leaf in state):  # as most are
         return Wanted(xs, (None,) * len(state), list(state), lengths, resets, reverse)  # type: ignore[arg-type]
     return Wanted(xs, structure(state), leaves(state), lengths, resets, reverse)
@@ -77,7 +83,7 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     calls = found.calls()
     if calls is None:
         return None
-    xs, form, starts, lengths, resets, _ = wanted
+    xs, _, starts, lengths, resets, _ = wanted
     if not found.check(xs, *found.values, *starts):
         return None
     ragged = None
@@ -88,15 +94,15 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     seed = int(torch.randint(2**62, ())) if found.random else 0  # drawn as on the longer way
     starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
     ys, *last = run_calls(calls, xs, found.values, starts, seed, ragged)
-    return ys, built(form, iter(last))
+    return ys, built(found.form, iter(last))
 
 
-def remember(seen: Look, calls: Calls, wanted: Wanted, *, random: bool) -> None:
-    """Keep what a scan by the longer way has found."""
+def remember(seen: Look, calls: Calls, wanted: Wanted, *, form: Any, random: bool) -> None:
+    """Keep what a scan by the longer way has found; `form` is that of its state, see `structure`."""
     values, xs = list(seen.tensors.values()), wanted.xs
     if type(xs) not in _PLAIN or not plain_now() or not all(value.is_contiguous() for value in values):
         return
     if len(seen.arranged) >= _MOST_SHAPES:
         seen.arranged.clear()
     check = checker(values, [xs], wanted.starts)
-    seen.arranged[wanted.key()] = Arranged(check, weakref.ref(calls), values, random)
+    seen.arranged[wanted.key()] = Arranged(check, weakref.ref(calls), values, random, form)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine.front.shell import probe_of, shell_of
-from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
+from ostinato.engine.front.state import (
+    State,
+    call_cell,
+    check_cell,
+    initial_state,
+    leaves,
+    map_state,
+    starts_from_zeros,
+)
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.run.checkpoint import Scene, scan_pieces, scan_pieces_eagerly
@@ -124,18 +132,21 @@ def scan(
         resets = _checked_resets(resets.transpose(0, 1) if batch_first else resets, xs)
     xs = _in_precision_of(cell, xs)
     seen = look_now(cell)
-    if state is None:
-        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
+    zeros = state is None and starts_from_zeros(cell)
+    if state is None and not zeros:
+        state = _first_state(cell, xs, seen)
     if checkpoint is None and not return_states and not torch.compiler.is_compiling():
         again = run_again(seen, wanted_of(xs, state, lengths, resets, reverse))
         if again is not None:
             ys, last = again
             return (ys.transpose(0, 1) if batch_first else ys), last
+    if state is None:
+        state = _first_state(cell, xs, seen)
     _check_state(state, xs)
     if _autocast(xs):  # a start that was made there, by a step or from sequences of halves
         state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)
     given = xs.resolve_neg() if xs.is_neg() else xs
-    request = Request(given, state, lengths, resets, reverse, mixed=mixed_now(given))
+    request = Request(given, state, lengths, resets, reverse, mixed=mixed_now(given), zeros=zeros)
     stepped = _WithStates(cell) if return_states else cell
     if checkpoint is None:
         ys, last = _dispatch(cell, stepped, request, seen)
@@ -147,6 +158,10 @@ def scan(
     if batch_first:
         ys, states = ys.transpose(0, 1), map_state(lambda leaf: leaf.transpose(0, 1), states)
     return ys, last, states
+
+
+def _first_state(cell: nn.Module, xs: Tensor, seen: Look) -> State:
+    return initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
 
 
 def scan_checked(

@@ -1,5 +1,6 @@
 """Plans on a GPU: a program of the plan becomes the source of one Triton kernel that walks over all steps.
 
-`prepare` rewrites a program for tiles, `phases` orders it, `source` writes it down, `kernels` compiles and launches it,
-and `executable` does what is left outside the loop. What each means is said in its file.
+`prepare` rewrites a program for tiles, `phases` orders it, `source` writes it down, `kernels` compiles and launches it.
+`loop` runs one program over a call, with what `batched` does outside of the loop; `weights` sums the gradients of
+parameters; `quick` and `executable` are what calls them. What each means is said in its file.
 """

@@ -1,164 +1,260 @@
-"""Programs that no state passes through, by PyTorch's own operations over all rows and steps at once."""
+"""Programs that no state passes through, over all rows and steps at once.
+
+Their products are PyTorch's, each with its bias in one call; what lies between products is one kernel of ours, of one
+step and as many rows as there are rows and steps.
+"""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ostinato.engine.backends.triton.kernels import Kernel, Launch, launch, make_kernel
+from ostinato.engine.backends.triton.phases import order
+from ostinato.engine.backends.triton.prepare import prepare
+from ostinato.engine.backends.triton.tiles import Tiling, largest_tile
+from ostinato.engine.backends.triton.values import Form
+from ostinato.engine.forks import lazy
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
-from ostinato.engine.plan.plan import Program
+from ostinato.engine.plan.plan import Program, Sink
 
-_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    name: getattr(torch, name)
-    for name in (
-        "neg", "abs", "sign", "exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "reciprocal", "sigmoid",
-        "tanh", "sin", "cos", "erf", "floor", "ceil", "round", "trunc", "logical_not", "relu", "add", "sub", "mul",
-        "div", "maximum", "minimum", "pow", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or",
-        "logical_xor", "where",
-    )
-}  # fmt: skip
+_MOST_ROWS = 16
+_TILE = 4096
+"""Numbers of one value that a program holds, in 128 threads."""
+_WARPS = 4
+
+Name = tuple[str, int]
+"""Of an input, by kind and index; what a stage has made is of the kind `made`."""
 
 
-def run(
-    program: Program, inputs: dict[tuple[str, int], Tensor], constants: Sequence[Tensor], half: Any
-) -> list[Tensor]:
-    """Return the streams of a program, in the order of its sinks.
+@dataclass(frozen=True)
+class Operand:
+    """One side of a product: an input or a constant, and the views taken of it."""
+
+    constant: int | None
+    name: Name
+    views: tuple[Node, ...]
+    """From the source up."""
+
+    def of(self, known: dict[Name, Tensor], constants: dict[int, Tensor]) -> Tensor:
+        """Return its numbers."""
+        value = known[self.name] if self.constant is None else constants[self.constant]
+        for view in self.views:
+            value = _view(view, value, value.dim() - len(view.inputs[0].shape))
+        return value
+
+    @staticmethod
+    def base_of(node: Node) -> Node:
+        """Return what a value is views of."""
+        while node.op in g.VIEWS:
+            node = node.inputs[0]
+        return node
+
+
+@dataclass(frozen=True)
+class Product:
+    """A sum of products with weights."""
+
+    goal: Name
+    pairs: tuple[tuple[Operand, Operand], ...]
+    bias: Operand | None
+
+
+@dataclass(frozen=True, eq=False)
+class Between:
+    """What is computed between products, row by row."""
+
+    program: Program
+    goals: tuple[Name, ...]
+    """What the streams of the program are, in order."""
+    operand: torch.dtype
+    computed: torch.dtype
+
+    @lazy
+    def kernel(self) -> Kernel:
+        """Its kernel: one program has whole rows, as many as its registers hold."""
+        phases = order(prepare(self.program), 1)
+        rows = _MOST_ROWS
+        while rows > 1 and largest_tile(phases, Tiling(rows, 1, _WARPS)) > _TILE:
+            rows //= 2
+        computed, operand = (str(kind).removeprefix("torch.") for kind in (self.computed, self.operand))
+        return make_kernel(phases, Form(Tiling(rows, 1, _WARPS), computed, operand, "ieee", False, "", False))
+
+    def run(self, known: dict[Name, Tensor], constants: dict[int, Tensor], kinds: Sequence[torch.dtype]) -> None:
+        """Add what is computed to what is known, in these types."""
+        kernel = self.kernel
+        like = next(iter(known.values()))
+        outputs = {}
+        for sink, goal, kind in zip(self.program.sinks, self.goals, kinds, strict=True):
+            shape = (like.shape[0], *sink.node.shape)
+            outputs[sink.index] = known[goal] = memory(sink.node)(shape, dtype=kind, device=like.device)
+        inputs = {name: known[name][None] for name in kernel.source.inputs}
+        read = {index: constants[index] for index in kernel.source.constants}
+        launch([kernel], Launch(inputs, read, outputs, (), (), (), None, None, 0, 1, like.shape[0], like.device), 1)
+
+
+def memory(node: Node) -> Callable[..., Tensor]:
+    """Return what makes the memory of a stream: with zeros where nothing is put together."""
+    whole = node.op != "cat" or sum(part.size for part in node.inputs) == node.size
+    return torch.empty if whole else torch.zeros
+
+
+class Batched:
+    """A program, divided into products and what lies between them.
 
     Args:
         program: what is done for each row.
-        inputs: `(rows, ...)` each, by kind and index.
-        constants: of the plan, in the precision that is computed in.
-        half: the type that products take their operands in.
+        operand: the type of both sides of products, and of what they give.
+        computed: the type of what lies between.
+        stored: the type of what the program gives, if that is not a product's.
     """
-    rows = next(iter(inputs.values())).shape[0]
-    known: dict[Node, Any] = {}
-    for node in _order(program):
-        known[node] = _value(node, [known[child] for child in node.inputs], inputs, constants, half, rows)
-    return [_whole(known[sink.node], sink.node, rows, constants) for sink in program.sinks]
+
+    def __init__(
+        self, program: Program, operand: torch.dtype, computed: torch.dtype, stored: torch.dtype | None = None
+    ) -> None:
+        self.operand, self.computed, self.stored = operand, computed, stored or computed
+        nodes = g.topological(sink.node for sink in program.sinks)
+        self.inputs: list[Name] = [node.attr for node in nodes if node.op == "input"]
+        self.constants = {node.attr[0] for node in nodes if node.op == "const"}
+        self._numbers = {node: index for index, node in enumerate(nodes)}
+        self.sinks = [self._operand(sink.node) for sink in program.sinks]
+        stage = _stages(nodes)
+        last = [Operand.base_of(sink.node) for sink in program.sinks]
+        used = _read_later(nodes, stage, last)
+        self.stages: list[list[Product] | Between] = []
+        known: dict[Node, Node] = {}
+        for number in range(1 + max(stage.values(), default=0)):
+            members = [node for node in nodes if stage.get(node) == number and node.op not in g.VIEWS]
+            if members:
+                self.stages.append(self._products(members) if number % 2 else self._between(members, used, known))
+            for node in members:
+                known[node] = Node("input", (), node.shape, self._name(node), node.boolean)
+        self._last = {self._name(node) for node in last}
+
+    def read_by_kernels(self) -> set[int]:
+        """Return the constants that kernels read, which must be dense."""
+        programs = [stage.program for stage in self.stages if isinstance(stage, Between)]
+        nodes = g.topological(sink.node for program in programs for sink in program.sinks)
+        return {node.attr[0] for node in nodes if node.op == "const"}
+
+    def run(self, inputs: dict[Name, Tensor], constants: dict[int, Tensor]) -> list[Tensor]:
+        """Return the streams of the program, `(time, batch, ...)`, in the order of its sinks.
+
+        Args:
+            inputs: `(time, batch, ...)` each.
+            constants: of the plan, those that are read.
+        """
+        given = {name: inputs[name] for name in self.inputs}
+        time, batch = next(iter(given.values())).shape[:2]
+        turned = _are_turned(given.values())
+        if turned:  # one sequence after the other in memory
+            given = {name: value.transpose(0, 1) for name, value in given.items()}
+        known = {name: value.flatten(0, 1) for name, value in given.items()}
+        for stage in self.stages:
+            if isinstance(stage, Between):
+                stage.run(
+                    known, constants, [self.stored if goal in self._last else self.computed for goal in stage.goals]
+                )
+                continue
+            for product in stage:
+                known[product.goal] = self._multiplied(product, known, constants)
+        lead = (batch, time) if turned else (time, batch)
+        whole = [value.reshape(*lead, *value.shape[1:]) for value in (sink.of(known, constants) for sink in self.sinks)]
+        return [value.transpose(0, 1) for value in whole] if turned else whole
+
+    def _name(self, node: Node) -> Name:
+        name: Name = node.attr if node.op == "input" else ("made", self._numbers[node])
+        return name
+
+    def _operand(self, node: Node) -> Operand:
+        views: list[Node] = []
+        while node.op in g.VIEWS:
+            views.append(node)
+            node = node.inputs[0]
+        constant = node.attr[0] if node.op == "const" else None
+        return Operand(constant, self._name(node), tuple(reversed(views)))
+
+    def _products(self, nodes: Sequence[Node]) -> list[Product]:
+        found = []
+        for node in nodes:
+            pairs = len(node.inputs) - node.attr[0]
+            sides = [self._operand(child) for child in node.inputs]
+            both = tuple(zip(sides[:pairs:2], sides[1:pairs:2], strict=True))
+            found.append(Product(self._name(node), both, sides[-1] if node.attr[0] else None))
+        return found
+
+    def _between(self, nodes: Sequence[Node], used: set[Node], known: dict[Node, Node]) -> Between:
+        made = tuple(node for node in nodes if node in used)
+        new = dict(known)
+        for node in g.topological(made):
+            if node not in new:
+                new[node] = g.with_inputs(node, tuple(new[child] for child in node.inputs))
+        sinks = tuple(Sink("stream", index, new[node]) for index, node in enumerate(made))
+        return Between(Program(sinks, ()), tuple(map(self._name, made)), self.operand, self.computed)
+
+    def _multiplied(self, product: Product, known: dict[Name, Tensor], constants: dict[int, Tensor]) -> Tensor:
+        """Return a sum of products, its bias added before it is rounded."""
+        kind = self.operand
+        total = None if product.bias is None else product.bias.of(known, constants).to(kind)
+        for row, matrix in product.pairs:
+            left, right = row.of(known, constants).to(kind), matrix.of(known, constants).to(kind)
+            if left.dim() > 2:
+                total = _by_heads(left, right, total)
+            else:
+                total = torch.mm(left, right) if total is None else torch.addmm(total, left, right)
+        assert total is not None
+        return total
 
 
-_orders: weakref.WeakKeyDictionary[Program, list[Node]] = weakref.WeakKeyDictionary()
+def _are_turned(values: Any) -> bool:
+    return all(not value.is_contiguous() and value.transpose(0, 1).is_contiguous() for value in values)
 
 
-def _order(program: Program) -> list[Node]:
-    if program not in _orders:
-        _orders[program] = g.topological(sink.node for sink in program.sinks)
-    return _orders[program]
+def _stages(nodes: Sequence[Node]) -> dict[Node, int]:
+    """Return when each value is made: products at odd stages, the rest at even ones; sources at none."""
+    found: dict[Node, int] = {}
+    for node in nodes:
+        before = [found[child] for child in node.inputs if child in found]
+        if node.op in g.VIEWS:
+            found |= {node: before[0]} if before else {}
+        elif node.op == "matmul":
+            found[node] = max((stage + 1 + stage % 2 for stage in before), default=1)
+        elif node.op not in g.SOURCES:
+            found[node] = max((stage + stage % 2 for stage in before), default=0)
+    return found
 
 
-def read_by(program: Program) -> list[tuple[str, int]]:
-    """Return the inputs of a program, by kind and index."""
-    return [node.attr for node in _order(program) if node.op == "input"]
+def _read_later(nodes: Sequence[Node], stage: dict[Node, int], last: Sequence[Node]) -> set[Node]:
+    """Return the values that are read at a later stage than their own, or at the end."""
+    found = set(last)
+    for node in nodes:
+        if node.op not in g.VIEWS:
+            bases = [Operand.base_of(child) for child in node.inputs]
+            found |= {base for base in bases if base in stage and stage[base] != stage[node]}
+    return found
 
 
-def _whole(value: Any, node: Node, rows: int, constants: Sequence[Tensor]) -> Tensor:
-    if not isinstance(value, Tensor):
-        value = constants[0].new_full((), value)
-    whole: Tensor = value
-    return whole.expand(rows, *node.shape) if whole.dim() <= len(node.shape) else whole
+def _by_heads(left: Tensor, right: Tensor, total: Tensor | None) -> Tensor:
+    """Return the products of `(rows, heads, k)` with `(heads, k, n)`, the heads of a row one after the other."""
+    found = left.new_empty((*left.shape[:2], right.shape[2]))
+    torch.bmm(left.transpose(0, 1), right, out=found.transpose(0, 1))
+    return found if total is None else found.add_(total)
 
 
-def _value(
-    node: Node,
-    values: list[Any],
-    inputs: dict[tuple[str, int], Tensor],
-    constants: Sequence[Tensor],
-    half: Any,
-    rows: int,
-) -> Any:
-    if node.op == "scalar":
-        return bool(node.attr[0]) if node.boolean else node.attr[0]
-    if node.op == "input":
-        value = inputs[node.attr]
-        return value != 0 if node.boolean else value
-    if node.op == "const":
-        value = constants[node.attr[0]]
-        return value != 0 if node.boolean else value
-    if node.op == "matmul":
-        return _product(node, values, half)
-    if node.op == "cat":
-        return _joined(node, values, rows)
-    if node.op in g.REDUCTIONS:
-        return getattr(torch, node.op)(values[0], -1, keepdim=True)
-    if node.op in g.VIEWS:
-        return _view(node, values[0])
-    return _pointwise(node, values)
-
-
-def _pointwise(node: Node, values: list[Any]) -> Any:
-    ranks = [len(child.shape) for child in node.inputs]
-    spread = [
-        value.reshape(value.shape[0], *[1] * (len(node.shape) - rank), *value.shape[1:])
-        if isinstance(value, Tensor) and value.dim() == rank + 1
-        else value
-        for value, rank in zip(values, ranks, strict=True)
-    ]
-    if node.op == "copy":
-        return spread[0]
-    like = next((value for value in spread if isinstance(value, Tensor)), None)
-    device = None if like is None else like.device
-    given = [value if isinstance(value, Tensor) else _as_tensor(value, device) for value in spread]
-    if node.op == "to_float":
-        kind = torch.get_default_dtype() if like is None else _float_of(like)
-        return given[0].to(kind)
-    if node.op == "where" and not node.boolean:
-        kind = next(value.dtype for value in given[1:] if value.is_floating_point())
-        return torch.where(given[0] != 0, given[1].to(kind), given[2].to(kind))
-    if node.op.startswith("logical") or node.boolean:
-        return _FUNCTIONS[node.op](*given)
-    floats = [value for value in given if isinstance(value, Tensor) and value.is_floating_point() and value.dim()]
-    kind = floats[0].dtype if floats else torch.get_default_dtype()
-    return _FUNCTIONS[node.op](*(value.to(kind) for value in given))
-
-
-def _as_tensor(value: Any, device: Any) -> Tensor:
-    kind = torch.bool if isinstance(value, bool) else torch.float64
-    return torch.as_tensor(value, dtype=kind, device=device)
-
-
-def _float_of(like: Tensor) -> torch.dtype:
-    return like.dtype if like.is_floating_point() else torch.float32
-
-
-def _product(node: Node, values: list[Any], half: Any) -> Tensor:
-    pairs = len(values) - node.attr[0]
-    total: Any = None
-    for row, weights in zip(values[:pairs:2], values[1:pairs:2], strict=True):
-        kind = row.dtype
-        left, right = row.to(half), weights.to(half)
-        part = left @ right if row.dim() == 2 else torch.einsum("bhk,hkn->bhn", left, right)
-        part = part.to(kind)
-        total = part if total is None else total + part
-    for bias in values[pairs:]:
-        total = total + bias
-    return total  # type: ignore[no-any-return]
-
-
-def _joined(node: Node, values: list[Any], rows: int) -> Tensor:
-    like = next(value for value in values if isinstance(value, Tensor))
-    joined = like.new_zeros((rows, *node.shape))
-    for child, value, start in zip(node.inputs, values, node.attr[0], strict=True):
-        joined[:, start : start + child.shape[0]] = value
-    return joined
-
-
-def _view(node: Node, value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    child = node.inputs[0]
-    lead = value.dim() - len(child.shape)
-    if node.op == "slice":
-        axis, start = node.attr
-        return value.narrow(axis + lead, start, node.shape[axis])
-    if node.op == "permute":
-        return value.permute(*range(lead), *(axis + lead for axis in node.attr))
-    if node.op == "reshape":
-        return value.reshape(*value.shape[:lead], *node.shape)
-    missing = len(node.shape) - len(child.shape)
+def _view(view: Node, value: Tensor, lead: int) -> Tensor:
+    child = view.inputs[0]
+    if view.op == "slice":
+        axis, start = view.attr
+        return value.narrow(axis + lead, start, view.shape[axis])
+    if view.op == "permute":
+        return value.permute(*range(lead), *(axis + lead for axis in view.attr))
+    if view.op == "reshape":
+        return value.reshape(*value.shape[:lead], *view.shape)
+    missing = len(view.shape) - len(child.shape)
     aligned = value.reshape(*value.shape[:lead], *[1] * missing, *child.shape)
-    return aligned.expand(*value.shape[:lead], *node.shape)
+    return aligned.expand(*value.shape[:lead], *view.shape)

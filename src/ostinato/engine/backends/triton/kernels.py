@@ -6,19 +6,27 @@ import hashlib
 import linecache
 import math
 import os
+import re
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.triton.phases import Phases, state_slots
+from ostinato.engine.backends.triton.phases import MEMORIES, Phases, state_slots
 from ostinato.engine.backends.triton.source import Source, write
 from ostinato.engine.backends.triton.values import Form
+from ostinato.engine.forks import lazy
 from ostinato.errors import MissingExtra
+
+_ALIGNED = 16
+"""Bytes: Triton compiles another kernel for addresses that are not multiples of it."""
+_NARROW = 1 << 31
+"""Whole numbers from here on are passed in 64 bits, to another kernel."""
 
 
 @cache
@@ -53,7 +61,7 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "") == "1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A kernel that can be launched."""
 
@@ -61,6 +69,19 @@ class Kernel:
     run: Any
     phases: Phases
     form: Form
+    compiled: dict[Any, Any] = field(default_factory=dict)
+    """What Triton has compiled of it, by the device and the types of the arguments."""
+
+    @lazy
+    def reads(self) -> frozenset[str]:
+        """The names that its text uses; an argument that is not among them may be anything."""
+        return frozenset(re.findall(r"\w+", self.source.text.partition("\n")[2]))
+
+    @lazy
+    def inputs(self) -> list[tuple[tuple[str, int], str, str, str]]:
+        """The sequences that it reads, with the names of each and of its strides."""
+        names = [(source, f"{source[0]}{source[1]}") for source in self.source.inputs]
+        return [(source, name, f"{name}_t", f"{name}_b") for source, name in names]
 
 
 def make_kernel(phases: Phases, form: Form) -> Kernel:
@@ -90,16 +111,18 @@ def _function(source: Source) -> Any:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Launch:
     """What a kernel is launched on."""
 
     inputs: dict[tuple[str, int], Tensor]
     """`(time, batch, ...)` each, the features dense."""
-    constants: Sequence[Tensor]
+    constants: dict[int, Tensor]
+    """Dense, those that the kernel reads."""
     outputs: dict[int, Tensor]
     """`(time, batch, ...)`, dense."""
-    start: Sequence[Tensor]
+    start: Sequence[Tensor | None]
+    """Dense; none for zeros."""
     last: Sequence[Tensor]
     cut: Sequence[Tensor | None]
     lengths: Tensor | None
@@ -107,6 +130,7 @@ class Launch:
     seed: int
     steps: int
     batch: int
+    device: torch.device
 
 
 def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
@@ -114,69 +138,101 @@ def launch(kernels: Sequence[Kernel], on: Launch, programs: int) -> None:
 
     `programs` is how many can be on the device at the same time: those of a tile wait for one another.
     """
-    phases, form = kernels[0].phases, kernels[0].form
-    device = on.start[0].device if on.start else next(iter(on.outputs.values())).device
-    memory = _scratch(phases, form, on, device)
+    form = kernels[0].form
     tiles = -(-on.batch // form.tiling.rows)
-    at_once = tiles if form.tiling.columns == 1 else max(1, programs // form.tiling.columns)
-    seeds = torch.full((1,), on.seed, dtype=torch.int64, device=device)
-    nothing = memory["flags"]
-    common: dict[str, Any] = memory | {"seeds": seeds}
-    common |= {"lengths": nothing if on.lengths is None else on.lengths, "T": on.steps, "B": on.batch}
-    common["resets"] = nothing if on.resets is None else on.resets
+    values = _arguments(kernels, on, tiles)
+    columns = form.tiling.columns
+    at_once = max(1, programs // columns) if columns > 1 else tiles
+    with _on(on.device):
+        for first in range(0, tiles, at_once):
+            values["first"] = first
+            grid = (min(at_once, tiles - first), columns)
+            if form.only is None:
+                _start(kernels[0], grid, values, on.device)
+                continue
+            for step in range(on.steps):
+                values |= {"S0": step, "S1": step + 1}
+                for kernel in kernels:
+                    _start(kernel, grid, values, on.device)
+
+
+def _on(device: torch.device) -> Any:
+    """Return a context in which launches go to a device: Triton's go to the current one."""
+    if device.type != "cuda" or device.index is None or device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(device)
+
+
+def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, Any]:
+    """Return the arguments of all kernels by name, memory that they pass values through among them."""
+    reads = kernels[0].reads if len(kernels) == 1 else frozenset().union(*(kernel.reads for kernel in kernels))
+    values: dict[str, Any] = {"T": on.steps, "B": on.batch, "S0": 0, "S1": on.steps}
+    for kernel in kernels:
+        for source, name, time, batch in kernel.inputs:
+            tensor = values[name] = on.inputs[source]
+            values[time], values[batch] = tensor.stride(0), tensor.stride(1)
+        for index in kernel.source.constants:
+            values[f"c{index}"] = on.constants[index]
+    for index, tensor in on.outputs.items():
+        values[f"out{index}"] = tensor
+    values |= _memory(kernels[0].phases, kernels[0].form, on, reads, tiles)
+    zeros = values.pop("zeros")
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
-        common |= {f"start{index}": start, f"last{index}": last, f"cut{index}": last if cut is None else cut}
-    common |= {f"out{index}": tensor for index, tensor in on.outputs.items()}
-    for first in range(0, tiles, at_once):
-        grid = (min(at_once, tiles - first), form.tiling.columns)
-        if form.only is None:
-            _start(kernels[0], grid, common | {"first": first, "S0": 0, "S1": on.steps}, on)
-            continue
-        for step in range(on.steps):
-            for kernel in kernels:
-                _start(kernel, grid, common | {"first": first, "S0": step, "S1": step + 1}, on)
+        values[f"start{index}"], values[f"last{index}"] = zeros if start is None else start, last
+        values[f"cut{index}"] = last if cut is None else cut
+    if "seeds" in reads:
+        values["seeds"] = torch.full((1,), on.seed, dtype=torch.int64, device=on.device)
+    for name, given in (("lengths", on.lengths), ("resets", on.resets), ("seeds", values.get("seeds"))):
+        values[name] = zeros if given is None else given
+    return values
 
 
-def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], on: Launch) -> None:
-    given = dict(values)
-    for kind, index in kernel.source.inputs:
-        tensor = on.inputs[kind, index]
-        given |= {f"{kind}{index}": tensor, f"{kind}{index}_t": tensor.stride(0), f"{kind}{index}_b": tensor.stride(1)}
-    given |= {f"c{index}": on.constants[index] for index in kernel.source.constants}
-    arguments = [given[name] for name in kernel.source.arguments]
-    options: dict[str, Any] = {"num_warps": kernel.form.tiling.warps, "num_stages": 1}
-    if kernel.form.tiling.columns > 1 and not interpreted():
-        options["launch_cooperative_grid"] = True
-    kernel.run[grid](*arguments, **options)
+def _memory(phases: Phases, form: Form, on: Launch, reads: frozenset[str], tiles: int) -> dict[str, Tensor]:
+    """Return the memory that values pass through, flags, and `zeros` to be read in place of first states.
 
-
-def _scratch(phases: Phases, form: Form, on: Launch, device: torch.device) -> dict[str, Tensor]:
-    """Return the memory that values pass through, and flags; marks of steps in it are zero at first."""
-    rows = -(-on.batch // form.tiling.rows) * form.tiling.rows
-    flags = -(-on.batch // form.tiling.rows) * form.tiling.columns
-    packed = form.tiling.columns > 1
+    What programs read of one another is zero at first: a number has not come until its word has a mark.
+    """
+    rows, planes = tiles * form.tiling.rows, 2 if form.packing("words") == "f64" else 1
+    sizes = {name: 2 * phases.sizes[name] * rows if name in reads else 0 for name in MEMORIES}
     kinds = {"values": getattr(torch, form.computed), "operands": getattr(torch, form.operand), "words": torch.int64}
-    if packed:
+    cleared = {"zeros": (_zeros(on, reads), getattr(torch, form.computed))}
+    cleared["flags"] = (tiles * form.tiling.columns if "flags" in reads else 0, torch.int32)
+    if form.tiling.columns > 1:
         kinds["operands"] = torch.int32 if form.packing("operands") in ("half", "tf32") else torch.int64
-    sizes = {name: 2 * phases.sizes[name] * rows for name in kinds}
-    for name in ("operands", "words") if packed and form.packing("words") == "f64" else ():
-        sizes[name] *= 2
-    memory = {name: torch.empty(max(1, sizes[name]), dtype=kinds[name], device=device) for name in ("values",)}
-    make = torch.zeros if packed else torch.empty
-    memory |= {name: make(max(1, sizes[name]), dtype=kinds[name], device=device) for name in ("operands", "words")}
-    memory["flags"] = torch.zeros(flags, dtype=torch.int32, device=device)
+        cleared |= {name: (sizes[name] * planes, kinds[name]) for name in ("operands", "words")}
+    memory = _in_one(cleared, on.device)
+    for name in MEMORIES:
+        if name not in memory:
+            made = sizes[name] and torch.empty(sizes[name], dtype=kinds[name], device=on.device)
+            memory[name] = made if isinstance(made, Tensor) else memory["zeros"].view(kinds[name])
     if form.only is not None:
         _fill(memory, phases, form, on, rows)
     return memory
 
 
+def _zeros(on: Launch, reads: frozenset[str]) -> int:
+    """Return how many zeros are read in place of first states that are not given."""
+    pairs = enumerate(zip(on.start, on.last, strict=True))
+    return max((last.numel() for i, (start, last) in pairs if start is None and f"start{i}" in reads), default=0)
+
+
+def _in_one(sizes: dict[str, tuple[int, torch.dtype]], device: torch.device) -> dict[str, Tensor]:
+    """Return zeros of so many numbers and such types by name, all of them made at once; at least 16 bytes each."""
+    units = {name: max(1, -(-count * kind.itemsize // _ALIGNED)) for name, (count, kind) in sizes.items()}
+    parts = torch.zeros(2 * sum(units.values()), dtype=torch.int64, device=device).split(
+        [2 * unit for unit in units.values()]
+    )
+    return {name: part.view(kind) for part, (name, (_, kind)) in zip(parts, sizes.items(), strict=True)}
+
+
 def _fill(memory: dict[str, Tensor], phases: Phases, form: Form, on: Launch, rows: int) -> None:
     """Put the first states into their places, as the kernel of a whole step does by itself."""
-    for index, start in enumerate(on.start):
+    for index, (start, last) in enumerate(zip(on.start, on.last, strict=True)):
         for slot in state_slots(phases, index):
-            size = math.prod(start.shape[1:])
-            values = start.new_zeros(rows, slot.size)
-            values[: on.batch, :size] = start.reshape(on.batch, size)
+            size = math.prod(last.shape[1:])
+            values = last.new_zeros(rows, slot.size)
+            if start is not None:
+                values[: on.batch, :size] = start.reshape(on.batch, size)
             part = slice(2 * slot.start * rows, (2 * slot.start + slot.size) * rows)
             if slot.memory == "values" or form.tiling.columns == 1:
                 memory[slot.memory][part].copy_(values.view(-1))
@@ -195,6 +251,63 @@ def packed_words(values: Tensor, packing: str, half: torch.dtype) -> Tensor:
         return (values.float().view(torch.int32).to(torch.int64) << 32 | 1).unsqueeze(-1)
     bits = values.double().view(torch.int64)
     return torch.stack([bits >> 32 << 32 | 1, bits << 32 | 1], -1)
+
+
+def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], device: torch.device) -> None:
+    """Launch a kernel: as Triton has compiled it for such arguments before, or by way of Triton.
+
+    Triton takes a type and a form for each argument at every launch, which takes it longer than a short scan; here they
+    are known but for addresses.
+    """
+    arguments = [values[name] for name in kernel.source.arguments]
+    types = tuple([None if type(value) is int else value.dtype for value in arguments])
+    places = [value if type(value) is int else value.data_ptr() for value in arguments]
+    key = device, types
+    found = kernel.compiled.get(key)
+    regular = _regular(places, types)
+    if found is not None and regular and not _watched(kernel.run):
+        run, function, metadata = found
+        stream = torch._C._cuda_getCurrentRawStream(device.index)
+        run(*grid, 1, stream, function, metadata, None, None, None, *places)
+        return
+    options: dict[str, Any] = {"num_warps": kernel.form.tiling.warps, "num_stages": 1}
+    if kernel.form.tiling.columns > 1 and not interpreted():
+        options["launch_cooperative_grid"] = True
+    compiled = kernel.run[grid](*arguments, **options)
+    if regular and device.type == "cuda" and all(hasattr(compiled, name) for name in _OF_COMPILED):
+        kernel.compiled[key] = tuple(getattr(compiled, name) for name in _OF_COMPILED)
+
+
+_OF_COMPILED = ("run", "function", "packed_metadata")
+"""What Triton's own launch takes of a compiled kernel (3.6 to 3.9)."""
+
+
+def _regular(places: Sequence[int], types: Sequence[Any]) -> bool:
+    """Tell whether addresses are aligned and numbers narrow: then Triton has compiled one kernel for them all."""
+    together = 0
+    for place, kind in zip(places, types, strict=True):
+        if kind is not None:
+            together |= place
+        elif place >= _NARROW:
+            return False
+    return together % _ALIGNED == 0
+
+
+def _watched(function: Any) -> bool:
+    """Tell whether somebody looks at launches, a profiler for instance, or whether that cannot be told."""
+    try:
+        hooks = _settings().launch_enter_hook.calls or _settings().launch_exit_hook.calls
+        return bool(hooks or getattr(function, "pre_run_hooks", ()))
+    except (ImportError, AttributeError):  # Triton has moved them, or somebody has put a function in their place
+        return True
+
+
+@cache
+def _settings() -> Any:
+    """Return where Triton keeps the hooks of launches."""
+    from triton import knobs
+
+    return knobs.runtime
 
 
 def split_by_phase(phases: Phases, form: Form) -> list[Kernel]:
