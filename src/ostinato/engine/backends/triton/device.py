@@ -8,6 +8,7 @@ Importing this file needs Triton.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import triton
@@ -187,6 +188,80 @@ def uniform(seed, stream: tl.constexpr, row, time, feature):
     bits = _finalised(feature.to(tl.uint32) * first + low)
     bits = _finalised(bits ^ high)
     return (bits >> 8).to(tl.float32) * 5.9604644775390625e-08
+
+
+INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "") == "1")
+"""Whether Triton interprets: programs run one after the other then, and a word that is missing would never come."""
+
+
+@jit
+def pack_half(x, tag, kind: tl.constexpr):
+    """Return halves of type `kind` in the upper bits, `tag` in the 16 lower ones."""
+    return (x.to(kind).to(tl.int16, bitcast=True).to(tl.int32) << 16) | (tag & 0xFFFF)
+
+
+@jit
+def unpack_half(word, tag, kind: tl.constexpr):
+    """Return what `pack_half` has packed."""
+    found = (word >> 16).to(tl.int16).to(kind, bitcast=True)
+    if INTERPRETED:
+        found = tl.where((word & 0xFFFF) == (tag & 0xFFFF), found, float("nan"))
+    return found
+
+
+@jit
+def pack_tf32(x, tag):
+    """Return float32 rounded to the 10 bits of TF32, `tag` in the others."""
+    bits = x.to(tl.float32).to(tl.int32, bitcast=True)
+    rounded = tl.where(
+        (bits & 0x7F800000) == 0x7F800000, bits | ((bits & 0x1FFF) != 0).to(tl.int32) << 22, bits + 0x1000
+    )
+    return (rounded & -0x2000) | (tag & 0x1FFF)
+
+
+@jit
+def unpack_tf32(word, tag):
+    """Return what `pack_tf32` has packed."""
+    found = (word & -0x2000).to(tl.float32, bitcast=True)
+    if INTERPRETED:
+        found = tl.where((word & 0x1FFF) == (tag & 0x1FFF), found, float("nan"))
+    return found
+
+
+@jit
+def pack_f32(x, tag):
+    """Return float32 in the upper half of 64 bits, `tag` in the lower one."""
+    return (x.to(tl.float32).to(tl.int32, bitcast=True).to(tl.int64) << 32) | tag
+
+
+@jit
+def unpack_f32(word, tag):
+    """Return what `pack_f32` has packed."""
+    found = (word >> 32).to(tl.int32).to(tl.float32, bitcast=True)
+    if INTERPRETED:
+        found = tl.where((word & 0xFFFFFFFF) == tag, found, float("nan"))
+    return found
+
+
+@jit
+def high_word(x, tag):
+    """Return the upper half of a float64 in the upper half of 64 bits, `tag` in the lower one."""
+    return (x.to(tl.float64).to(tl.int64, bitcast=True) >> 32 << 32) | tag
+
+
+@jit
+def low_word(x, tag):
+    """Return the lower half of a float64 in the upper half of 64 bits, `tag` in the lower one."""
+    return (x.to(tl.float64).to(tl.int64, bitcast=True) << 32) | tag
+
+
+@jit
+def unpack_f64(high, low, tag):
+    """Return a float64 of its two words."""
+    found = ((high >> 32 << 32) | ((low >> 32) & 0xFFFFFFFF)).to(tl.float64, bitcast=True)
+    if INTERPRETED:
+        found = tl.where((high & 0xFFFFFFFF == tag) & (low & 0xFFFFFFFF == tag), found, float("nan"))
+    return found
 
 
 @jit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import math
 import os
 import re
 import weakref
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.triton.phases import Phases, state_slots
+from ostinato.engine.backends.triton.phases import MEMORIES, Phases, state_slots
 from ostinato.engine.backends.triton.source import Source, write
 from ostinato.engine.backends.triton.values import Form
 from ostinato.engine.forks import lazy
@@ -174,15 +175,15 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
             values[f"c{index}"] = on.constants[index]
     for index, tensor in on.outputs.items():
         values[f"out{index}"] = tensor
+    zeros = _zeros(on, reads)
     for index, (start, last, cut) in enumerate(zip(on.start, on.last, on.cut, strict=True)):
-        values[f"start{index}"] = _as_read(start, last, kernels[0].form) if f"start{index}" in reads else last
-        values[f"last{index}"] = last
+        values[f"start{index}"], values[f"last{index}"] = zeros if start is None else start, last
         values[f"cut{index}"] = last if cut is None else cut
-    _add_scratch(values, kernel.phases, kernel.form, on, reads)
+    phases, form = kernels[0].phases, kernels[0].form
+    _add_scratch(values, phases, form, on, reads)
     nothing = values["values"]
     if "flags" in reads:
-        size = tiles * kernel.form.tiling.columns
-        values["flags"] = torch.zeros(size, dtype=torch.int32, device=on.device)
+        values["flags"] = torch.zeros(tiles * form.tiling.columns, dtype=torch.int32, device=on.device)
     if "seeds" in reads:
         values["seeds"] = torch.full((1,), on.seed, dtype=torch.int64, device=on.device)
     for name, given in (("lengths", on.lengths), ("resets", on.resets), ("flags", None), ("seeds", None)):
@@ -193,38 +194,65 @@ def _arguments(kernels: Sequence[Kernel], on: Launch, tiles: int) -> dict[str, A
     return values
 
 
-def _as_read(start: Tensor | None, last: Tensor, form: Form) -> Tensor:
-    """Return a first state as a kernel that carries it on has it: in the type that is computed in."""
-    kind: torch.dtype = getattr(torch, form.computed)
-    return torch.zeros_like(last, dtype=kind) if start is None else start.to(kind)
+def _zeros(on: Launch, reads: frozenset[str]) -> Tensor | None:
+    """Return what is read in place of first states that are not given, as much as for the largest; else anything."""
+    read = [last for index, last in enumerate(on.last) if on.start[index] is None and f"start{index}" in reads]
+    if not read:
+        return on.last[0] if on.last else None
+    return torch.zeros(max(last.numel() for last in read), dtype=read[0].dtype, device=on.device)
 
 
 def _add_scratch(values: dict[str, Any], phases: Phases, form: Form, on: Launch, reads: frozenset[str]) -> None:
-    """Add the memory that values pass through, the first states in their places."""
-    begun = [start is not None for start in on.start]
+    """Add the memory that values pass through; marks of steps in it are zero at first."""
     nothing = next(value for value in values.values() if isinstance(value, Tensor))
-    goals: list[Tensor] = []
-    sources: list[Tensor] = []
-    for name, operand, kind in (("values", False, form.computed), ("operands", True, form.operand)):
+    rows = -(-on.batch // form.tiling.rows) * form.tiling.rows
+    packed = form.tiling.columns > 1
+    for name in MEMORIES:
         values[name] = nothing
-        if name not in reads or not phases.sizes[operand]:
-            continue
-        # states that start from zero find it there
-        make = torch.empty if all(begun) else torch.zeros
-        size = 2 * phases.sizes[operand] * on.batch
-        memory = values[name] = make(size, dtype=getattr(torch, kind), device=on.device)
-        for index, start in enumerate(on.start):
-            if start is None:
-                continue
-            for slot in state_slots(phases, index):
-                if slot.operand is operand:
-                    first = 2 * slot.start * on.batch
-                    goals.append(memory[first : first + slot.size * on.batch])
-                    sources.append(start.view(-1))
-    if len(goals) == 1:
-        goals[0].copy_(sources[0])
-    elif goals:
-        torch._foreach_copy_(goals, sources)
+        if name in reads and phases.sizes[name]:
+            kind, words = _kind_of(name, form)
+            make = torch.zeros if packed and name != "values" else torch.empty
+            values[name] = make(2 * phases.sizes[name] * rows * words, dtype=kind, device=on.device)
+    if form.only is not None:
+        _fill(values, phases, form, on, rows)
+
+
+def _kind_of(memory: str, form: Form) -> tuple[torch.dtype, int]:
+    """Return the type of a memory's words, and how many a number takes."""
+    if memory == "values":
+        return getattr(torch, form.computed), 1
+    if form.tiling.columns == 1:
+        return getattr(torch, form.operand if memory == "operands" else form.computed), 1
+    narrow = memory == "operands" and form.packing(memory) in ("half", "tf32")
+    return torch.int32 if narrow else torch.int64, 2 if form.packing(memory) == "f64" else 1
+
+
+def _fill(memory: dict[str, Any], phases: Phases, form: Form, on: Launch, rows: int) -> None:
+    """Put the first states into their places, as the kernel of a whole step does by itself."""
+    for index, start in enumerate(on.start):
+        for slot in state_slots(phases, index):
+            size = math.prod(on.last[index].shape[1:])
+            values = on.last[index].new_zeros(rows, slot.size, dtype=getattr(torch, form.computed))
+            if start is not None:
+                values[: on.batch, :size] = start.reshape(on.batch, size)
+            part = slice(2 * slot.start * rows, (2 * slot.start + slot.size) * rows)
+            if slot.memory == "values" or form.tiling.columns == 1:
+                memory[slot.memory][part].copy_(values.view(-1))
+            else:
+                words = packed_words(values, form.packing(slot.memory), getattr(torch, form.operand))
+                memory[slot.memory].view(-1, words.shape[-1])[part].copy_(words.view(-1, words.shape[-1]))
+
+
+def packed_words(values: Tensor, packing: str, half: torch.dtype) -> Tensor:
+    """Return numbers as `device.pack_half` and its like do with the mark 1: `(..., 1)`, or two words for a float64."""
+    if packing == "half":
+        return (values.to(half).view(torch.int16).to(torch.int32) << 16 | 1).unsqueeze(-1)
+    if packing == "tf32":
+        return ((values.float().view(torch.int32) + 0x1000 & -0x2000) | 1).unsqueeze(-1)
+    if packing == "f32":
+        return (values.float().view(torch.int32).to(torch.int64) << 32 | 1).unsqueeze(-1)
+    bits = values.double().view(torch.int64)
+    return torch.stack([bits >> 32 << 32 | 1, bits << 32 | 1], -1)
 
 
 def _start(kernel: Kernel, grid: tuple[int, int], values: dict[str, Any], device: torch.device) -> None:

@@ -7,15 +7,24 @@ program alone has nearly always one phase, and waits for nobody.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ostinato.engine.backends.triton.prepare import Prepared
 from ostinato.engine.backends.triton.reads import Read, in_tiles, is_state, operands_of, read_of, reads_of
+from ostinato.engine.backends.triton.tiles import LEAST, Tiling
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
 from ostinato.engine.plan.views import contiguous
+
+MEMORIES = ("values", "operands", "words")
+"""What passes values on: one program's own; operands of products, in their precision; what other programs read.
+
+Where several programs share the columns of a tile, operands and words are packed with the step that they belong to: see
+`exchange`.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,8 @@ class Slot:
     size: int
     start: int
     """Numbers for each row that lie before it."""
-    operand: bool
-    """Whether it holds operands of products, in their precision."""
+    memory: str
+    """Which of `MEMORIES` it lies in."""
 
 
 @dataclass
@@ -43,8 +52,8 @@ class Phases:
     """By value, and `value` (read by others), `operand` (of a product), `partial` (of a reduction) or `kept` (for a
     later phase of the same program, if each is a launch of its own)."""
     phase: dict[Node, int] = field(default_factory=dict)
-    sizes: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
-    """Numbers for each row, of values and of operands."""
+    sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEMORIES, 0))
+    """Numbers for each row, by memory."""
 
     @property
     def count(self) -> int:
@@ -55,6 +64,24 @@ class Phases:
     def waits_after_step(self) -> bool:
         """Whether a step reads, in memory, what the one before has written there."""
         return any(is_state(node) and kind != "kept" for node, kind in self.slots)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether each program reads at each step something of every other one, so that none falls two steps behind.
+
+        If not, memory for even and for odd steps is too little: somebody could still need what is overwritten.
+        """
+        if any(kind == "partial" for _, kind in self.slots):
+            return True
+        block = Tiling(LEAST, self.columns, 1).block
+        return any(
+            node.op == "matmul" and not by_heads(node) and -(-read.base.size // block(read.base.size)) == self.columns
+            for nodes in self.nodes
+            for node in nodes
+            if node.op == "matmul"
+            for read in (operand_read(read, self.columns) for read, _ in operands_of(node))
+            if read.kind == "shared" and read.base.size == math.prod(read.shape)
+        )
 
 
 def is_partial(node: Node, columns: int) -> bool:
@@ -174,10 +201,15 @@ def _state(phases: Phases, index: int, shape: g.Shape) -> Node:
 def _slot(phases: Phases, node: Node, purpose: str) -> None:
     if (node, purpose) in phases.slots:
         return
-    operand = purpose == "operand"
-    size = phases.columns if purpose == "partial" else node.size
-    phases.slots[node, purpose] = Slot(size, phases.sizes[operand], operand)
-    phases.sizes[operand] += size
+    shared = phases.columns > 1 and purpose != "kept"
+    memory = "operands" if purpose == "operand" else ("words" if shared else "values")
+    size = -(-phases.columns // 4) * 4 if purpose == "partial" else node.size  # see `Exchange._per_load`
+    if shared and purpose != "partial" and node.size > 1 and not by_heads(node):
+        size = phases.columns * Tiling(LEAST, phases.columns, 1).block(
+            size
+        )  # programs pass on what they have, unmasked
+    phases.slots[node, purpose] = Slot(size, phases.sizes[memory], memory)
+    phases.sizes[memory] += size
 
 
 def state_slots(phases: Phases, index: int) -> list[Slot]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 from ostinato.engine.backends.triton.expressions import literal
-from ostinato.engine.backends.triton.phases import operand_read
+from ostinato.engine.backends.triton.phases import Slot, by_heads, operand_read
 from ostinato.engine.backends.triton.reads import Read, in_order, operands_of, read_of
 from ostinato.engine.backends.triton.reductions import Reductions
 from ostinato.engine.backends.triton.tiles import LEAST, chunks, padded
@@ -14,6 +15,8 @@ from ostinato.engine.backends.triton.values import place_of
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.views import locate
 
+_AT_ONCE = int(os.environ.get("OSTINATO_AT_ONCE", "4"))
+"""Sums of products that are made side by side: each product of tensor cores waits for the one before in its sum."""
 _MOST_TOGETHER = 8
 """Products that are made as one."""
 
@@ -72,7 +75,8 @@ class Products(Reductions):
 
     def _products(self, group: list[Node]) -> str:
         """Write the products of a group as one."""
-        total, first = "", group[0]
+        sums: list[str] = []
+        first = group[0]
         reads = [operand_read(read, self.phases.columns) for read, _ in operands_of(first)]
         lanes = self._lanes(reads, padded(len(group), 1) * self._width(first.size))
         if lanes > 1:
@@ -81,9 +85,10 @@ class Products(Reductions):
             matrices = [operands_of(member)[place][1] for member in group]
             for rows, matrix in self._pairs(read, matrices, first.size):
                 name = self._name("d")
-                self.body.append(f"{name} = {self._dot(rows, matrix, total)}")
-                total = name
-        return total
+                sums.append(name)
+                ahead = sums[-1 - _AT_ONCE] if len(sums) > _AT_ONCE else ""
+                self.body.append(f"{name} = {self._dot(rows, matrix, ahead)}")
+        return " + ".join(sums[-_AT_ONCE:])
 
     def _lanes(self, reads: list[Read], width: int) -> int:
         """Return in how many parts rows are multiplied at the same time, by different warps, and summed after.
@@ -95,6 +100,8 @@ class Products(Reductions):
             and read.base.size == math.prod(read.shape) == math.prod(reads[0].shape)
             for read in reads
         )  # fmt: skip
+        if os.environ.get("OSTINATO_LANES"):
+            return self.tiling.warps if alike else 1
         return max(1, self.tiling.warps * 8 // width) if alike else 1
 
     def _products_by_lanes(self, group: list[Node], reads: list[Read], lanes: int) -> str:
@@ -113,31 +120,43 @@ class Products(Reductions):
             total = name
         return f"tl.sum({total}, 0)"
 
-    def _places_by_lanes(self, start: int, width: int, share: int, lanes: int, total: int) -> tuple[str, str]:
-        """Return the places in rows of each lane's part, `(lanes, width)`, and which are in it."""
-        name = f"q{start}_{width}_{share}_{lanes}_{total}"
+    def _places_by_lanes(
+        self, start: int, width: int, share: int, lanes: int, total: int, group: int = 1
+    ) -> tuple[str, str]:
+        """Return the places in rows of each lane's part, `(lanes, width // group)`, and which are in it."""
+        name = f"q{start}_{width}_{share}_{lanes}_{total}_{group}"
         if name not in self.defined:
             self.defined.add(name)
-            part = f"{start} + tl.arange(0, {width})[None, :]"
+            part = f"{start} + {f'{group} * ' if group > 1 else ''}tl.arange(0, {width // group})[None, :]"
             self.head.append(f"{name} = tl.arange(0, {lanes})[:, None] * {share} + {part}")
             self.head.append(f"i{name} = ({name} < {total}) & ({part} < {share})")
         return name, f"i{name}"
 
     def _rows_by_lanes(self, reads: list[Read], start: int, width: int, share: int, lanes: int) -> str:
-        depth = math.prod(reads[0].shape)
-        place, inside = self._places_by_lanes(start, width, share, lanes, depth * len(reads))
+        depth, total = math.prod(reads[0].shape), math.prod(reads[0].shape) * len(reads)
         slots = [self.phases.slots[read.base, "operand"] for read in reads]
+        group = 1
+        if self._packed and depth % 4 == 0 and all(map(self._in_groups, reads, slots)):
+            group = self._per_load("operands")
+        place, inside = self._places_by_lanes(start, width, share, lanes, total, group)
         first = str(slots[0].start)
         for index, slot in enumerate(slots[1:], 1):
             first = f"tl.where({place} >= {index * depth}, {slot.start}, {first})"
         name = f"f{'_'.join(str(slot.start) for slot in slots)}_{place}"
         if name not in self.defined:
             self.defined.add(name)
-            column = place if len(reads) == 1 else f"({place} % {depth})"
-            self.head.append(f"{name} = ({first}) * 2 * B + {column}")
-        where = f"operands + ({name} + now * {depth} * B)[:, None, :] + (r * {depth})[None, :, :]"
+            real = f"tl.where({inside}, {place}, 0)" if self._packed else place
+            column = real if len(reads) == 1 else f"({real} % {depth})"
+            self.head.append(f"{name} = ({first}) * 2 * P + {column}")
+        where = f"({name} + now * {slots[0].size} * P)[:, None, :] + (r * {slots[0].size})[None, :, :]"
+        if self._packed:
+            tile = self._receive("operands", where, [lanes, self.tiling.rows, width], group=group)
+            if total == lanes * share and start + width <= share:
+                return self._as_operand(tile)
+            _, inside = self._places_by_lanes(start, width, share, lanes, total)
+            return self._as_operand(f"tl.where({inside}[:, None, :], {tile}, 0.0)")
         mask = f"rm[None, :, :] & {inside}[:, None, :]"
-        return self._as_operand(f'tl.load({where}, mask={mask}, other=0.0, cache_modifier=".cg")')
+        return self._as_operand(f'tl.load(operands + {where}, mask={mask}, other=0.0, cache_modifier=".cg")')
 
     def _weights_by_lanes(self, group: list[Node], start: int, width: int, share: int, lanes: int) -> str:
         pairs = [matrix for _, matrix in operands_of(group[0])]
@@ -189,12 +208,46 @@ class Products(Reductions):
                 tile = f"tl.where({real}, {tile}, 0.0)"
             yield self._as_operand(tile), self._weights(matrices, 0, width, size)
             return
+        self._load_parts(read, depth)
         for start, width in chunks(depth):
-            key = ("shared", "operand", read.base, read.offset, read.strides, read.shape, start)
-            if key not in self.loaded:
-                self.loaded[key] = self._name("a")
-                self.body.append(f"{self.loaded[key]} = {self._operand(read, start, width, depth)}")
-            yield self.loaded[key], self._weights(matrices, start, width, size)
+            yield self.loaded[_part_key(read, start)], self._weights(matrices, start, width, size)
+
+    def _load_parts(self, read: Read, depth: int) -> None:
+        """Load a row in parts, all columns of it, those of other programs all at once."""
+        parts = chunks(depth)
+        if _part_key(read, 0) in self.loaded:
+            return
+        if read.kind == "shared" and self._packed:
+            tiles = [self._received_part(read, start, width, depth) for start, width in parts]
+        else:
+            tiles = [self._operand(read, start, width, depth) for start, width in parts]
+        for (start, _), tile in zip(parts, tiles, strict=True):
+            name = self.loaded[_part_key(read, start)] = self._name("a")
+            self.body.append(f"{name} = {tile}")
+
+    def _received_part(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
+        """Return a part of a row that other programs have."""
+        slot = self.phases.slots[read.base, "operand"]
+        group = self._per_load(slot.memory) if self._in_groups(read, slot) else 1
+        lanes = f"({start} + {f'{group} * ' if group > 1 else ''}tl.arange(0, {width // group})[None, :])"
+        beyond = start + width > depth
+        if group > 1:
+            place = f"tl.minimum({lanes}, {slot.size - group})" if start + width > slot.size else lanes
+        else:
+            real = f"tl.minimum({lanes}, {depth - 1})" if beyond else lanes
+            place = place_of(read, f"({first} + {real})" if first else real)
+        tile = self._receive(
+            slot.memory, f"{self._in_slot(slot, 'now')} + {place}", [self.tiling.rows, width], group=group
+        )
+        if beyond:
+            tile = f"tl.where(({start} + tl.arange(0, {width})[None, :]) < {depth}, {tile}, 0.0)"
+        return self._as_operand(tile)
+
+    def _in_groups(self, read: Read, slot: Slot) -> bool:
+        """Tell whether a row is read as it lies, in groups of which programs have written all."""
+        base = read.base
+        whole = read.offset == 0 and in_order(read.strides, read.shape) and base.size == math.prod(read.shape)
+        return whole and base.op != "cat" and not by_heads(base) and slot.size % 4 == 0
 
     def _operand(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
         """Return a part of a row, all columns of it, as a product takes it."""
@@ -213,8 +266,10 @@ class Products(Reductions):
                 self.inputs[source, index] = None
                 where = f"{source}{index} + t * {source}{index}_t + r * {source}{index}_b + {place}"
             return self._as_operand(f"tl.load({where}, mask=live{mask}, other=0.0)")
+        if self._packed:
+            return self._received_part(read, start, width, depth, first)
         slot = self.phases.slots[read.base, "operand"]
-        where = f"{self._in_slot('operands', slot, 'now')} + {place}"
+        where = f"operands + {self._in_slot(slot, 'now')} + {place}"
         return self._as_operand(f'tl.load({where}, mask=rm{mask}, other=0.0, cache_modifier=".cg")')
 
     def _as_operand(self, text: str) -> str:
@@ -290,9 +345,8 @@ class Products(Reductions):
                     f"{total} += tl.load(c{read.base.attr[0]} + {place}, mask={columns} < {size}, other=0.0)"
                 )
             for slot in slots:
-                memory = "operands" if slot.operand else "values"
-                where = f"{self._in_slot(memory, slot, 'now')} + {head * size} + {columns}"
-                self.body.append(f"tl.store({where}, {total}, mask=rm & ({columns} < {size}))")
+                place, mask = f"{head * size} + {columns}", f"rm & ({columns} < {size})"
+                self.body += self._store(slot, "now", total, place, mask, "tag", part=True)
             inner, self.body = self.body, lines
             if self.phases.columns == 1:
                 self.body += inner
@@ -301,6 +355,10 @@ class Products(Reductions):
 
     def _operand_of_head(self, read: Read, start: int, width: int, depth: int, head: int) -> str:
         return self._operand(read, start, width, depth, head * depth)
+
+
+def _part_key(read: Read, start: int) -> tuple[object, ...]:
+    return "shared", "operand", read.base, read.offset, read.strides, read.shape, start
 
 
 def _rows(node: Node) -> list[Node]:

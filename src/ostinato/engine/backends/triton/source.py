@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ostinato.engine.backends.triton.expressions import expression
-from ostinato.engine.backends.triton.phases import Phases, all_reads, by_heads, is_partial, sink_reads, state_slots
+from ostinato.engine.backends.triton.phases import Phases, all_reads, by_heads, is_partial, sink_reads
 from ostinato.engine.backends.triton.products import Products, indented
 from ostinato.engine.backends.triton.reads import Read, read_of
 from ostinato.engine.backends.triton.tiles import padded
@@ -44,20 +44,20 @@ class _Writer(Products):
         """Return the text, all phases in order."""
         count = self.phases.count
         for number in range(count) if self.form.only is None else [self.form.only]:
-            self.loaded = {key: name for key, name in self.loaded.items() if key[0] != "shared"}
             self._phase(number)
-            if number + 1 < count and self.form.only is None:
-                self._barrier(f"(s * {count} + {number + 1})")
+            if number + 1 < count and self.form.only is None and not self._packed:
+                self.body.append("tl.debug_barrier()")
+        self._after_step()
         self._move_on()
-        if self.phases.waits_after_step and self.form.only is None:
-            self._barrier(f"(s * {count} + {count})")
+        if self.phases.waits_after_step and self.form.only is None and not self._packed:
+            self.body.append("tl.debug_barrier()")
         carries = range(len(self.phases.prepared.carries))
         arguments = [
             *(f"{kind}{index}{part}" for kind, index in self.inputs for part in ("", "_t", "_b")),
             *(f"c{index}" for index in self.constants),
             *(f"out{index}" for index in self.streams),
             *(f"{name}{index}" for index in carries for name in ("start", "last", "cut")),
-            "values", "operands", "flags", "lengths", "resets", "seeds", "T", "B", "first", "S0", "S1",
+            "values", "operands", "words", "flags", "lengths", "resets", "seeds", "T", "B", "first", "S0", "S1",
         ]  # fmt: skip
         lines = [f"def kernel({', '.join(arguments)}):", *indented(self._opening()), *indented(self.head)]
         lines += indented([f"{name} = {text}" for name, text in self.fetched], 1)
@@ -72,6 +72,7 @@ class _Writer(Products):
         yield "long = tl.zeros([1, 1], tl.int64)"
         yield "group = tl.program_id(0)"
         yield "pid = tl.program_id(1)"
+        yield f"P = (B + {self.tiling.rows - 1}) // {self.tiling.rows} * {self.tiling.rows}"
         yield "steps = tl.load(lengths + r, mask=rm, other=0)" if self.form.lengths else "steps = T"
         yield from self._time("S0", "")
 
@@ -88,6 +89,7 @@ class _Writer(Products):
         yield from self._time("s", "")
         yield "now = s % 2"
         yield "then = 1 - now"
+        yield "tag = s + 1"
         for name, _ in self.fetched:
             yield f"{name[1:]} = {name}"
 
@@ -102,12 +104,19 @@ class _Writer(Products):
     def _resets_before(self) -> bool:
         return self.form.resets == "before" and bool(self.phases.prepared.carries)
 
-    def _barrier(self, value: str) -> None:
-        if self.phases.columns == 1:
+    def _after_step(self) -> None:
+        """Keep the threads of a program, and all programs of a tile, within a step of each other.
+
+        What is passed on at a step is overwritten two steps later. By then all have read it: each program's threads
+        have met here, and each program has read something of every other one that these sent after they had met.
+        """
+        if self.form.only is not None or not self._packed:
+            return
+        if self.phases.in_step:
             self.body.append("tl.debug_barrier()")
         else:
             width = padded(self.phases.columns, 1)
-            self.body.append(f"barrier(flags, group, pid, {value}, {self.phases.columns}, {width})")
+            self.body.append(f"barrier(flags, group, pid, tag, {self.phases.columns}, {width})")
 
     # --- one phase ----------------------------------------------------------------------------------------------
 
@@ -171,7 +180,6 @@ class _Writer(Products):
         for index, new in self.moved:
             size = math.prod(self.phases.prepared.carries[index])
             where, mask = f"r * {size} + {self._index(size)}", self._mask(size, "rm")
-            kept = self._slot_of_state(index)
             self._load_state(index)
             self.body.append(
                 f"s{index} = tl.where(live, {new}, s{index})" if self.form.lengths else f"s{index} = {new}"
@@ -197,9 +205,7 @@ class _Writer(Products):
                 self.body.append(f"s{index} = tl.where(again, z{index}, s{index})")
             if not self._resets_before:
                 self.tail.append(f"tl.store(last{index} + {where}, s{index}, mask={mask})")
-            for slot in state_slots(self.phases, index):
-                if slot is not kept or self.form.only is not None:
-                    self._store_slot(slot, "then", f"s{index}", self._index(size), size, 0)
+            self._store_state(index)
 
 
 def _next(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ _ALONE = 128
 _BLOCKS = (8, 16, 32, 64)
 """Columns of a product that one of several programs has."""
 _ROWS = (16, 32)  # of more, a program keeps its values in memory rather than in registers
-_WARPS = 4
+_WARPS = int(os.environ.get("OSTINATO_WARPS", "4"))
 """Groups of 32 threads of a program. More hide no latency: what takes the time of a step is one thing after another (an
 LSTM of 64 units in bfloat16 on an H100, forward and backward: 6.7 microseconds a step with 4, 8.1 with 8, 10.2 with
 32)."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ostinato.engine.backends.triton.expressions import literal
-from ostinato.engine.backends.triton.phases import Phases, Slot
-from ostinato.engine.backends.triton.reads import Read, in_order, is_state
+from ostinato.engine.backends.triton.phases import Phases
+from ostinato.engine.backends.triton.reads import Read, in_order
 from ostinato.engine.backends.triton.tiles import LEAST, Tiling
 from ostinato.engine.plan.graph import Node, Shape
 
@@ -31,6 +30,14 @@ class Form:
     """Whether operands are rounded and made wide again, for an interpreter that cannot multiply narrow ones."""
     only: int | None = None
     """The one phase that this kernel does, of one step; none for all phases of all steps."""
+
+    def packing(self, memory: str) -> str:
+        """Return how the numbers of a memory are packed where programs pass them on: see `exchange`."""
+        if self.computed == "float64":
+            return "f64"
+        if memory == "operands" and self.operand != "float32":
+            return "half"
+        return "tf32" if memory == "operands" and self.precision == "tf32" else "f32"
 
 
 class Values:
@@ -63,40 +70,6 @@ class Values:
         self.count += 1
         return f"{prefix}{self.count}"
 
-    def _value(self, read: Read, *, number: bool = True, purpose: str = "value") -> str:
-        """Return a value as a reader has it: a tile, or one that broadcasts to it."""
-        if read.kind == "number":
-            text = literal(read.base)
-            if number and self.form.computed == "float32":
-                return text  # beside float64, Triton takes a number as float32
-            kind = "tl.int1" if read.base.boolean else self._type
-            return f"tl.full([{self.tiling.rows}, 1], {text}, {kind})"
-        if read.kind == "register":
-            return self._register(read.base)
-        text = self._from_memory(read) if read.kind == "memory" else self._from_slot(read, purpose)
-        return f"({text} != 0)" if read.base.boolean else text
-
-    def _register(self, node: Node) -> str:
-        if is_state(node):
-            self._load_state(node.attr[1])
-            return f"s{node.attr[1]}"
-        if node not in self.names:
-            assert self.form.only is not None, "a value is used before it is computed"
-            slot = self.phases.slots[node, "kept"]
-            name = self.names[node] = self._name("v")
-            text = self._load("values", slot, "now", self._index(node.size), node.size)
-            self.body.append(f"{name} = {f'({text} != 0)' if node.boolean else text}")
-        return self.names[node]
-
-    def _load_state(self, index: int) -> None:
-        """Load a state before the loop."""
-        if f"s{index}" in self.defined:
-            return
-        self.defined.add(f"s{index}")
-        slot = self._slot_of_state(index)
-        text = self._load("values", slot, "(S0 % 2)", self._index(slot.size), slot.size)
-        self.head.append(f"s{index} = {self._full(text, (slot.size,))}")
-
     def _from_memory(self, read: Read) -> str:
         key = ("memory", read.base, read.offset, read.strides, read.shape)
         if key not in self.loaded:
@@ -121,15 +94,6 @@ class Values:
         where = f"{kind}{index} + t * {kind}{index}_t + r * {kind}{index}_b + {place}"
         self.fetched.append((f"p{name}", f"tl.load({where}, mask={mask}, other=0.0).to({self._type})"))
         return name
-
-    def _from_slot(self, read: Read, purpose: str) -> str:
-        key = ("shared", read.base, purpose, read.offset, read.strides, read.shape)
-        if key not in self.loaded:
-            slot, name = self.phases.slots[read.base, purpose], self._name("v")
-            size = math.prod(read.shape)
-            self.body.append(f"{name} = {self._load('values', slot, 'now', self._place(read), size)}")
-            self.loaded[key] = name
-        return self.loaded[key]
 
     def _full(self, text: str, shape: Shape) -> str:
         return f"tl.broadcast_to({text}, [{self.tiling.rows}, {self._block(math.prod(shape))}])"
@@ -161,33 +125,6 @@ class Values:
         """Return where the columns of this program lie in what is read."""
         size = math.prod(read.shape)
         return place_of(read, self._index(size))
-
-    def _load(self, memory: str, slot: Slot, parity: str, place: str, size: int) -> str:
-        mask = self._mask(size, "rm") if "n" in place else "rm"
-        where = self._in_slot(memory, slot, parity)
-        return f'tl.load({where} + {place}, mask={mask}, other=0.0, cache_modifier=".cg").to({self._type})'
-
-    def _in_slot(self, memory: str, slot: Slot, parity: str) -> str:
-        return f"{memory} + ({2 * slot.start} + {parity} * {slot.size}) * B + r * {slot.size}"
-
-    def _store_slot(self, slot: Slot, parity: str, value: str, place: str, size: int, start: int) -> None:
-        memory = "operands" if slot.operand else "values"
-        mask = self._mask(size, "rm")
-        self.body.append(f"tl.store({self._in_slot(memory, slot, parity)} + {start} + {place}, {value}, mask={mask})")
-
-    def _keep(self, node: Node, purpose: str, value: str, boolean: bool, shape: Shape, start: int) -> None:
-        slot = self.phases.slots.get((node, purpose))
-        if slot is not None:
-            size = math.prod(shape)
-            text = f"({value}).to({self._type})" if boolean else value
-            self._store_slot(slot, "now", text, self._index(size), size, start)
-
-    def _slot_of_state(self, index: int) -> Slot:
-        return next(
-            slot
-            for (node, purpose), slot in self.phases.slots.items()
-            if is_state(node) and node.attr[1] == index and purpose == "kept"
-        )
 
 
 def place_of(read: Read, columns: str) -> str:
