@@ -87,7 +87,10 @@ class Executable(Backend, ABC):
         del steps, batch, reverse, ragged, resets
 
     def quick_rows(self, lengths: Tensor, steps: int) -> Any:
-        """Return lengths as the quick way reads them; none if it cannot."""
+        """Return lengths as the quick way reads them: `lengths`, a copy, and what is the backend's own.
+
+        None if it cannot, or if a length is not between 0 and `steps`.
+        """
         del lengths, steps
 
     def quick_layers(self, layers: Any, steps: int, batch: int, *, save: bool, ragged: bool = False) -> Any:

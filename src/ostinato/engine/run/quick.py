@@ -110,11 +110,19 @@ def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
 class Ragged(NamedTuple):
     """What the rows of a call have of their own: lengths, and steps before which they return to their start."""
 
-    lengths: Tensor | None
+    steps: int
+    """That are walked: all there are, or those of a row that is alone, of which the others are not looked at."""
+    numbers: Sequence[int] | Tensor | None
+    """The lengths; a copy."""
     rows: Any
-    """As the backend reads them."""
+    """Lengths of several rows as the backend reads them."""
     marks: Tensor | None = None
     """Resets, `(time, batch)`, as bytes."""
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Return the lengths as a tensor."""
+        return None if self.numbers is None else torch.as_tensor(self.numbers)
 
 
 def scan_quickly(
@@ -144,7 +152,7 @@ def scan_quickly(
         if ragged is None:
             return None
     walk = Walk(executable, number, reverse)
-    calls = calls_alone(walk, steps, batch, save=save, ragged=lengths is not None, resets=resets is not None)
+    calls = calls_alone(walk, steps, batch, save=save, walked=walked(lengths), resets=resets is not None)
     if calls is None:
         return None
     if not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
@@ -156,17 +164,36 @@ def scan_quickly(
 def ragged_of(
     executable: Executable, lengths: Tensor | None, steps: int, resets: Tensor | None = None
 ) -> Ragged | None:  # fmt: skip
-    """Return lengths, `(batch,)`, and resets, `(time, batch)`, as plans read them, or none if they cannot."""
-    rows = None if lengths is None else executable.quick_rows(lengths, steps)
-    if rows is None and lengths is not None:
-        return None
-    # copies: the caller's may be changed until the backward pass
+    """Return lengths, `(batch,)`, and resets, `(time, batch)`, as plans read them.
+
+    None if they cannot, as where a length is not between 0 and `steps`.
+    """
+    # a copy, as those of lengths are: the caller's may be changed until the backward pass
     marks = None if resets is None else resets.to(torch.uint8).contiguous()
-    return Ragged(None if lengths is None else lengths.clone(), rows, marks)
+    if lengths is None:
+        return Ragged(steps, None, None, marks)
+    if len(lengths) == 1:
+        alone = int(lengths)
+        return Ragged(alone, (alone,), None, marks) if 0 < alone <= steps else None
+    rows = executable.quick_rows(lengths, steps)
+    return None if rows is None else Ragged(steps, rows.lengths, rows, marks)
+
+
+_OF_SEVERAL = -1
+
+
+def walked(lengths: Tensor | None) -> int | None:
+    """Return what calls with lengths differ by: the steps of a row that is alone, a number below zero for several rows.
+
+    A row that is alone is run as a shorter one, whose outputs end with zeros. None without lengths.
+    """
+    if lengths is None:
+        return None
+    return int(lengths) if len(lengths) == 1 else _OF_SEVERAL
 
 
 def calls_alone(
-    walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool = False, resets: bool = False
+    walk: Walk, steps: int, batch: int, *, save: bool, walked: int | None = None, resets: bool = False
 ) -> Calls | None:
     """Return what calls of one walk need, states being `(batch, ...)`; none where only the longer way can.
 
@@ -175,10 +202,13 @@ def calls_alone(
         steps: of the sequences.
         batch: rows.
         save: whether gradients may be asked for.
-        ragged: whether rows have lengths.
+        walked: which steps, see the function of this name.
         resets: whether rows return to their start before marked steps.
     """
     executable, reverse = walk.executable, walk.reverse
+    ragged = walked == _OF_SEVERAL
+    if walked is not None and not ragged:
+        steps = walked
     forward = executable.quick_forward(steps, batch, reverse, save=save, ragged=ragged, resets=resets)
     if forward is None:
         return None

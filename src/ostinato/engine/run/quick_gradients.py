@@ -142,7 +142,7 @@ def _watched(call: Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list[
     for place in reversed(range(len(calls.layers))):
         layer = calls.layers[place]
         number -= len(layer)
-        total = call.x.shape[:2]
+        total = torch.Size((calls.forward.shape.steps, calls.forward.shape.batch))
         x = call.x if not place else _kept(chunk, kept.between[place - 1], (*total, _width(calls.layers[place - 1])))
         found = []
         for way, walk in enumerate(layer):

@@ -142,7 +142,7 @@ class Known:
             rows = self.plans_rows(opened.lengths, steps)
             if rows is None:
                 return None
-            ragged = Ragged(opened.lengths, rows)
+            ragged = Ragged(steps, rows.lengths, rows)
         xs, begin = opened.xs, [opened.start(start).contiguous() for start in starts]
         if len(found.steps) == 1:
             ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), begin, ragged=ragged)

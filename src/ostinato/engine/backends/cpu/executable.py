@@ -17,12 +17,13 @@ from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.entering import BLOCK
 from ostinato.engine.backends.cpu.jobs import Shape, Walk
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
-from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, rows_of, teams
+from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
 from ostinato.engine.backends.cpu.quick import Backward, Forward, layers_of
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
+from ostinato.engine.backends.cpu.tables import Table, table_of
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
@@ -211,9 +212,9 @@ class CpuExecutable(Executable):
                 known.popitem(last=False)
         return found
 
-    def quick_rows(self, lengths: Tensor, steps: int) -> Rows | None:
+    def quick_rows(self, lengths: Tensor, steps: int) -> Table | None:
         """Return lengths as the quick way reads them."""
-        return None if len(lengths) == 1 else rows_of(steps, len(lengths), lengths)
+        return table_of(lengths, steps)
 
     def quick_layers(
         self, layers: Sequence[Sequence[tuple[CpuExecutable, bool]]], steps: int, batch: int, *, save: bool,

@@ -72,6 +72,10 @@ class Pass:
         self.dense = False
         """Whether sequences must lie one position after the other."""
 
+    def longer(self, shape: Sequence[int], steps: int) -> Tensor:
+        """Return zeros for more steps than are walked."""
+        return torch.zeros((steps, *shape[1:]), dtype=self.dtype)
+
     def parts(self, walk: Walk, kernel: Kernel, ways: int) -> Any:
         """Return the parts in which a kernel is run, if it is not run in one loop."""
         shape = self.shape

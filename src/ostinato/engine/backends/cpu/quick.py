@@ -20,8 +20,8 @@ from ostinato.engine.backends.cpu.drive import ADD, CLEAR, GATHER, SUM
 from ostinato.engine.backends.cpu.entering import Entry, Places
 from ostinato.engine.backends.cpu.jobs import NOTHING, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kept import Layers, factor_of, reads_sequences, width_of
-from ostinato.engine.backends.cpu.launch import Rows
 from ostinato.engine.backends.cpu.passes import Blank, Pass, View
+from ostinato.engine.backends.cpu.tables import Table
 from ostinato.engine.plan.graph import Unsupported
 
 _place = Tensor.data_ptr
@@ -80,14 +80,14 @@ class Forward(Pass):
         Entry(program, walk, walk.reverse).whole(kernel, self.parts(walk, kernel, ways), places)
 
     def __call__(
-        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Rows | None = None,
+        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Table | None = None,
         resets: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:  # fmt: skip
         """Run: outputs `(time, batch, ...)`, last states, and what is kept in one piece.
 
         Args:
             parameters: of all walks, dense.
-            x: `(time, batch, ...)`, features dense.
+            x: `(time, batch, ...)`, features dense; with more steps than are walked, outputs are zero there.
             starts: dense states; none for zeros.
             seed: of random numbers.
             rows: which steps are real, if rows have lengths.
@@ -96,7 +96,7 @@ class Forward(Pass):
         if self.dense:  # what is done outside the loop takes positions one after the other
             x = x.contiguous()
         dtype = self.dtype
-        y = self._y(dtype)
+        y = self._y(dtype) if len(x) == self.shape.steps else self.longer(self.output, len(x))
         lasts = [new(dtype) for new in self.new_states]
         time, batch, *_ = x.stride()
         values = [_place(x), time, batch, _place(y), seed]
@@ -112,7 +112,7 @@ class Forward(Pass):
             chunk = self._chunk(dtype)
             values.append(_place(chunk))
         if rows is not None:
-            values += _addresses(rows)
+            values += rows.addresses
         if resets is not None:
             values.append(_place(resets))
         self.program.run(values)
@@ -264,7 +264,7 @@ class Backward(Pass):
 
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor, chunk: Tensor, dy: Tensor | None,
-        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Rows | None = None,
+        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Table | None = None,
         resets: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:  # fmt: skip
         """Run: gradients of the parameters that have one (see `gradients`), of x, and of the first states if asked for.
@@ -283,7 +283,9 @@ class Backward(Pass):
         dtype = self.dtype
         if self.dense:
             dy = torch.zeros(self.output, dtype=dtype) if dy is None else dy.contiguous()
-        dx = None if self._dx is None else self._dx(dtype)
+        dx = None
+        if self._dx is not None:
+            dx = self._dx(dtype) if len(x) == self.shape.steps else self.longer(self._dx.shape, len(x))
         dstates = [new(dtype) for new in self.new_states] if states else []
         values = [_place(x), *x.stride()[:2], _place(chunk)]
         values += (self.zero, 0, 0) if dy is None else (_place(dy), *dy.stride()[:2])
@@ -300,19 +302,11 @@ class Backward(Pass):
         gradients = [new(parameters[index]) for index in self.gradients]
         values += map(_place, gradients)
         if rows is not None:
-            values += (*_addresses(rows), rows.total)
+            values += (*rows.addresses, rows.total)
         if resets is not None:
             values.append(_place(resets))
         self.program.run(values)
         return gradients, dx, dstates
-
-
-def _addresses(rows: Rows) -> tuple[int, int, int]:
-    """Return where the tables of rows with lengths lie."""
-    assert rows.order is not None
-    assert rows.lengths is not None
-    assert rows.starts is not None
-    return _place(rows.order), _place(rows.lengths), _place(rows.starts)
 
 
 def layers_of(executables: Sequence[Sequence[tuple[Any, bool]]]) -> list[list[Walk]]:
