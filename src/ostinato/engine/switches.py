@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any
 
 _environment: Any = os.environ
@@ -12,13 +11,12 @@ _entries: Any = getattr(_environment, "_data", None)
 else that is looked at before a short call."""
 
 
-@cache
-def _encoded(name: str) -> Any:
-    return _environment.encodekey(name)
+_NAMES = ("OSTINATO_ENGINE", "OSTINATO_BF16", "OSTINATO_TARGET")
+_encoded: dict[str, Any] = {} if _entries is None else {name: _environment.encodekey(name) for name in _NAMES}
 
 
 def switch(name: str, default: str) -> str:
     """Return a setting in the environment, as it is now."""
-    if _entries is not None and os.environ is _environment and _encoded(name) not in _entries:
+    if os.environ is _environment and name in _encoded and _encoded[name] not in _entries:
         return default
     return os.environ.get(name, default)

@@ -52,12 +52,18 @@ class Calls:
         forward: what runs them.
         backward: the same for gradients; none if nobody asks for them.
         stacked: whether states are `(walks, batch, ...)` rather than `(batch, ...)`, which only one walk can have.
+        packed: whether sequences come packed, `(positions, ...)`.
     """
 
-    __slots__ = ("__weakref__", "backward", "count", "forward", "goals", "layers", "reads_x", "sides", "stacked")
+    __slots__ = (
+        "__weakref__", "backward", "count", "forward", "goals", "layers", "packed", "reads_x", "sides", "stacked",
+    )  # fmt: skip
 
-    def __init__(self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool) -> None:
+    def __init__(
+        self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool, packed: bool = False
+    ) -> None:
         self.layers, self.forward, self.backward, self.stacked = layers, forward, backward, stacked
+        self.packed = packed
         walks = [walk for layer in layers for walk in layer]
         self.count = sum(walk.taken for walk in walks)
         flags = [walk.executable.read_backward for walk in walks]
@@ -97,7 +103,7 @@ class _Sides:
         """Remember what tensors are given: all calls of this kind have tensors of this kind."""
         end = calls.count + 1
         self.shapes = [tensor.shape for tensor in given]
-        self.check = checker(given[1:end], given[:1], given[end:])
+        self.check = checker(given[1:end], given[:1], given[end:], free=calls.packed)
 
 
 def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
@@ -118,6 +124,9 @@ class Ragged(NamedTuple):
     """Lengths of several rows as the backend reads them."""
     marks: Tensor | None = None
     """Resets, `(time, batch)`, as bytes."""
+
+    sizes: Sequence[int] | None = None
+    """Of packed sequences: how many rows each step has."""
 
     @property
     def lengths(self) -> Tensor | None:
@@ -221,8 +230,14 @@ def calls_alone(
     return calls
 
 
+def packed_of(executable: Executable, sizes: Sequence[int], positions: int) -> Ragged | None:
+    """Return how many rows each step of packed sequences has as plans read it, or none if they cannot."""
+    rows = executable.quick_packed(sizes, positions)
+    return None if rows is None else Ragged(len(sizes), rows.lengths, rows, None, rows.sizes)
+
+
 def calls_of(
-    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, ragged: bool = False
+    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, packed: bool = False
 ) -> Calls | None:
     """Return what calls of several layers need, states being `(walks, batch, ...)`; none if they do not go together.
 
@@ -231,11 +246,11 @@ def calls_of(
         steps: of the sequences.
         batch: rows.
         save: whether gradients may be asked for.
-        ragged: whether rows have lengths.
+        packed: whether sequences come packed, of rows that are not all equally long.
     """
     plans = [[(walk.executable, walk.reverse) for walk in layer] for layer in layers]
-    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=ragged)
-    return None if found is None else Calls(layers, *found, stacked=True)
+    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=packed, packed=packed)
+    return None if found is None else Calls(layers, *found, stacked=True, packed=packed)
 
 
 def run_calls(
@@ -247,12 +262,12 @@ def run_calls(
     Nothing of PyTorch's may be tracing or transforming this call; parameters and states are dense.
     """
     if calls.backward is None:
-        x = x if x.is_contiguous() else dense(x)
+        x = x if x.is_contiguous() else x.contiguous() if calls.packed else dense(x)
         y, lasts, _ = calls.forward(parameters, x, starts, seed, *marks_of(ragged))
         return (y, *lasts)
     if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
-        x = x.contiguous() if calls.reads_x else dense(x)
+        x = x.contiguous() if calls.reads_x or calls.packed else dense(x)
     results: tuple[Tensor, ...] = _apply(calls, seed, ragged, x, *parameters, *starts)
     return results
 
@@ -291,7 +306,8 @@ class _Quick(torch.autograd.Function):
         chunk, *saved = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         given = sides.join((*saved, *unread))
         results: list[Tensor | None] = [None] * (AHEAD + len(given))
-        if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
+        whole = ragged is None or ragged.sizes is None or len(given[0]) == ragged.rows.total
+        if whole and sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
             rows, marks = marks_of(ragged)
             weights, dx, dstates = calls.backward(
@@ -307,8 +323,11 @@ class _Quick(torch.autograd.Function):
         twice = torch.is_grad_enabled()
         if twice:
             check_unchanged(unread, versions)
-        if [tensor.shape for tensor in given] != sides.shapes:
-            refuse_shapes(given, sides.shapes)
+        shapes = sides.shapes
+        if ragged is not None and ragged.sizes is not None:
+            shapes = [torch.Size((ragged.rows.total, *shapes[0][1:])), *shapes[1:]]
+        if [tensor.shape for tensor in given] != shapes:
+            refuse_shapes(given, shapes)
         call = Call(calls, seed, ragged, given)
         found = differentiable(call, grads) if twice else gradients(call, chunk, grads)
         for place, gradient in zip(goals(calls, len(given)), found, strict=True):

@@ -23,7 +23,7 @@ from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
 from ostinato.engine.backends.cpu.quick import Backward, Forward, layers_of
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
-from ostinato.engine.backends.cpu.tables import Table, table_of
+from ostinato.engine.backends.cpu.tables import Table, table_of, table_of_packed
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
@@ -216,12 +216,16 @@ class CpuExecutable(Executable):
         """Return lengths as the quick way reads them."""
         return table_of(lengths, steps)
 
+    def quick_packed(self, sizes: Sequence[int], positions: int) -> Table | None:
+        """Return the sizes of packed batches as the quick way reads them."""
+        return table_of_packed(sizes, positions)
+
     def quick_layers(
         self, layers: Sequence[Sequence[tuple[CpuExecutable, bool]]], steps: int, batch: int, *, save: bool,
-        ragged: bool = False,
+        ragged: bool = False, packed: bool = False,
     ) -> tuple[Forward, Backward | None] | None:  # fmt: skip
         """Return what runs several layers, this one's the first, in one program; see `Executable`."""
-        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged, packed=packed)
         walks = layers_of(layers)
         # what is made holds the executables, so that no other one has their numbers meanwhile
         key = shape, save, tuple(tuple((id(one), reverse) for one, reverse in layer) for layer in layers)

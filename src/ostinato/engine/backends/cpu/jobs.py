@@ -42,6 +42,8 @@ class Shape(NamedTuple):
     """Whether rows have lengths of their own."""
     resets: bool = False
     """Whether rows return to their start before marked steps."""
+    packed: bool = False
+    """Whether sequences come and outputs go as packed ones: `(positions, ...)`, step after step, longer rows first."""
 
 
 class Walk(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import ge
 from typing import Any, NamedTuple
 
 import torch
@@ -17,14 +18,17 @@ _FEW = 100
 class Table(NamedTuple):
     """Which steps the rows of a batch have, and where their streams lie."""
 
-    addresses: tuple[int, int, int]
-    """Of the rows by falling length, of their lengths in that order, and of each row's first position in streams."""
+    addresses: tuple[int, ...]
+    """Of the rows by falling length, of their lengths in that order, of each row's first position in streams, and, of
+    packed sequences, of how many rows each step has."""
     total: int
     """Steps of all rows."""
     lengths: Sequence[int] | Tensor
     """Of the rows as they come; a copy, for the caller's may be changed afterwards."""
     memory: Any
     """What holds the table."""
+    sizes: Sequence[int] | None = None
+    """Of packed sequences: how many rows each step has."""
 
 
 def table_of(lengths: Tensor, steps: int) -> Table | None:
@@ -51,3 +55,19 @@ def _of_many(lengths: Tensor, steps: int) -> Table | None:
     memory = order, falling, ends - lengths
     addresses = memory[0].data_ptr(), memory[1].data_ptr(), memory[2].data_ptr()
     return Table(addresses, int(ends[-1]), lengths, memory)
+
+
+def table_of_packed(sizes: Sequence[int], positions: int) -> Table | None:
+    """Return the table of packed sequences, whose rows come by falling length; none if these are no sizes of them."""
+    if sum(sizes) != positions or sizes[-1] < 1 or not all(map(ge, sizes, sizes[1:])):
+        return None
+    lengths, length = [], len(sizes)
+    for row in range(sizes[0]):
+        while sizes[length - 1] <= row:
+            length -= 1
+        lengths.append(length)
+    starts = list(accumulate(lengths, initial=0))
+    total = starts.pop()
+    memory = array("q", [*range(len(lengths)), *lengths, *starts, *sizes])
+    place, size = memory.buffer_info()[0], memory.itemsize * len(lengths)
+    return Table(tuple(place + part * size for part in range(4)), total, lengths, memory, sizes)
