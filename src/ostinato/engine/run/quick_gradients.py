@@ -27,16 +27,20 @@ def is_plain(grad: Tensor | None) -> bool:
 
 def cotangents(grads: Sequence[Tensor | None], dtype: torch.dtype) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     """Return the gradients of outputs and of last states as programs read them."""
-    dy, *dlast = [
-        grad
-        if grad is None or (grad.dtype is dtype and grad.is_contiguous() and not grad.is_neg())
-        else grad.to(dtype).resolve_neg()
-        for grad in grads
-    ]
-    return (
-        dy if dy is None or dy.is_contiguous() else dense(dy),
-        [grad if grad is None or grad.is_contiguous() else grad.contiguous() for grad in dlast],
-    )
+    dy = grads[0]
+    if dy is not None:
+        dy = _plain(dy, dtype)
+        if not dy.is_contiguous():
+            # a sum's is one number for all, whose features lie on one another
+            dy = dense(dy) if dy.stride(-1) else dy.contiguous()
+    return dy, [grad if grad is None else _plain(grad, dtype).contiguous() for grad in grads[1:]]
+
+
+def _plain(grad: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a gradient of a type, kept with the sign that it has."""
+    if grad.dtype is not dtype:
+        grad = grad.to(dtype)
+    return grad.resolve_neg() if grad.is_neg() else grad
 
 
 class Call(NamedTuple):
