@@ -33,7 +33,7 @@ def unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State, seen: Lo
         cell: the cell itself.
         packed: `(time, batch, numbers)`.
         xs: the sequences.
-        state: where they started.
+        state: where they started, or zeros without data like it.
         seen: what the cell is now.
     """
     flat = leaves(state)
@@ -48,6 +48,10 @@ def _shaped(part: Tensor, shape: torch.Size) -> Tensor:
     return part if len(shape) == 1 else part.reshape(*part.shape[:2], *shape)
 
 
+def _row_of(leaf: Tensor, xs: Tensor) -> Tensor:
+    return torch.zeros_like(leaf[:1], device=xs.device) if leaf.is_meta else leaf[:1].detach().clone()
+
+
 def _output_shape(cell: nn.Module, xs: Tensor, state: State, seen: Look) -> torch.Size:
     """Return the shape of what a cell gives for a row at a step: it is asked once for each kind of call."""
     known: dict[Any, torch.Size] = seen.outputs
@@ -55,7 +59,7 @@ def _output_shape(cell: nn.Module, xs: Tensor, state: State, seen: Look) -> torc
     found = known.get(key)
     if found is None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            start = map_state(lambda leaf: leaf[:1].detach().clone(), state)
+            start = map_state(lambda leaf: _row_of(leaf, xs), state)
             found = call_cell(probe_of(cell), xs.new_zeros((1, *xs.shape[2:])), start)[0].shape[1:]
         known[key] = found
     return found

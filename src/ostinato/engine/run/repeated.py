@@ -56,11 +56,15 @@ class Wanted(NamedTuple):
     states: bool = False
     """Whether the outputs carry the states along."""
 
+    def from_zeros(self) -> Wanted:
+        """Return the same from zeros, which the program has itself."""
+        return self._replace(starts=[])
+
     def key(self) -> tuple[Any, ...]:
         """Return what calls of a cell differ by, beside the kinds of their tensors."""
         return (
-            self.xs.shape, self.xs.requires_grad, self.form, walked(self.lengths), self.resets is None, self.reverse,
-            self.mixed, self.states, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(),
+            self.xs.shape, self.xs.requires_grad, self.form, not self.starts, walked(self.lengths), self.resets is None,
+            self.reverse, self.mixed, self.states, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(),
             torch.get_default_dtype(),
         )  # fmt: skip
 
@@ -110,5 +114,6 @@ def remember(seen: Look, calls: Calls, wanted: Wanted, values: Sequence[Tensor],
         seen.arranged.clear()
     # off by now if it was on; what is compared tells the one from the other
     with nullcontext() if wanted.mixed is None else torch.autocast("cpu", torch.bfloat16):
-        check = checker(values, [xs], wanted.starts)
-    seen.arranged[wanted.key()] = Arranged(check, weakref.ref(calls), values, random)
+        for each in (wanted, wanted.from_zeros()):
+            check = checker(values, [xs], each.starts)
+            seen.arranged[each.key()] = Arranged(check, weakref.ref(calls), values, random)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine.front.shell import shell_of
-from ostinato.engine.front.state import State, check_cell, initial_state, leaves, map_state
+from ostinato.engine.front.state import State, check_cell, initial_state, leaves, map_state, zeros_known
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.run.carrying import Carrying, unpacked
@@ -125,15 +125,20 @@ def scan(
     seen, autocast = look_now(cell), _autocast(xs)
     if autocast:
         xs = _in_precision_of(seen, xs)
-    if state is None:
-        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
-    if autocast:  # a start that was made there, by a step or from sequences of halves
+    zeros = None if state is not None else zeros_known(cell, xs.shape[2:], seen.fingerprint)
+    if state is None and zeros is None:
+        state = _start_of(cell, xs, seen)
+    if autocast and state is not None:  # a start that was made there, by a step or from sequences of halves
         state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)
-    mixed = mixed_now(xs) if autocast else None
+    mixed, begin = mixed_now(xs) if autocast else None, zeros if state is None else state
+    assert begin is not None
     result = None
     if checkpoint is None and not torch.compiler.is_compiling():
-        result = run_again(seen, wanted_of(xs, state, lengths, resets, reverse, mixed=mixed, states=return_states))
+        wanted = wanted_of(xs, begin, lengths, resets, reverse, mixed=mixed, states=return_states)
+        result = run_again(seen, wanted.from_zeros() if state is None else wanted)
     if result is None:
+        if state is None:
+            state = _start_of(cell, xs, seen)
         if lengths is not None:
             _check_range(lengths, xs)
         _check_state(state, xs)
@@ -146,7 +151,7 @@ def scan(
     ys, last = result
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
-    ys, states = unpacked(cell, ys, xs, state, seen)
+    ys, states = unpacked(cell, ys, xs, begin, seen)
     if batch_first:
         ys, states = ys.transpose(0, 1), map_state(lambda leaf: leaf.transpose(0, 1), states)
     return ys, last, states
@@ -225,6 +230,11 @@ def _in_pieces(
     others = tuple((tensor, version(tensor)) for tensor in seen.tensors.values() if not tensor.requires_grad)
     scene = Scene(partial(_dispatch, owner, cell, seen=seen), run_with, tensors, request, pieces, others)
     return scan_pieces(scene) if plan is not None else scan_pieces_eagerly(scene)
+
+
+def _start_of(cell: nn.Module, xs: Tensor, seen: Look) -> State:
+    """Return the state that a cell starts from when none is given."""
+    return initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
 
 
 def _in_precision_of(seen: Look, xs: Tensor) -> Tensor:
