@@ -55,7 +55,8 @@ class Call(NamedTuple):
     @property
     def x(self) -> Tensor:
         """Return the sequences, `(time, batch, ...)`."""
-        return self.opened(self.given[0])
+        found: Tensor = self.opened(self.given[0])
+        return found
 
     def opened(self, packed: Any) -> Any:
         """Return packed sequences, or gradients of such, with zeros where rows have ended; any other as they are."""

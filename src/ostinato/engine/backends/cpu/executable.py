@@ -16,6 +16,7 @@ from ostinato.engine.backends.cpu import launch as launching
 from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.entering import BLOCK
 from ostinato.engine.backends.cpu.jobs import Shape, Walk
+from ostinato.engine.backends.cpu.kept import Constant, constants_of
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
 from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
 from ostinato.engine.backends.cpu.memory import empty
@@ -259,6 +260,11 @@ class CpuExecutable(Executable):
     @lazy
     def _products(self) -> Products:
         return products(self._name, self.target)
+
+    @lazy
+    def constant_places(self) -> list[Constant]:
+        """Where the constants of the plan lie in the memory of parameters, see `constants_of`."""
+        return constants_of(self)
 
     @lazy
     def infer(self) -> Kernel:

@@ -70,7 +70,7 @@ class Program:
 
     def __init__(self, drive: Any, shape: Shape) -> None:
         self.drive, self.shape = drive, shape
-        self.names: list[Any] = []
+        self.names: dict[Any, int] = {}
         self._jobs: list[list[int | Ref]] = []
         self._blocks: list[list[int | Ref]] = []
         self._alive: list[Any] = []
@@ -85,9 +85,7 @@ class Program:
 
     def base(self, name: Any) -> int:
         """Return the number of a base, one more if it is new; calls give their values in the order of `names`."""
-        if name not in self.names:
-            self.names.append(name)
-        return _FIRST + self.names.index(name)
+        return self.names.setdefault(name, _FIRST + len(self.names))
 
     def ref(self, name: Any, offset: int = 0) -> Ref:
         """Return the place so many bytes after a base."""
