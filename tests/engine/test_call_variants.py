@@ -86,6 +86,21 @@ def test_every_variant_goes_the_short_way_and_gives_the_same_to_the_bit(monkeypa
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True)), name
 
 
+def test_a_row_of_some_length_may_stand_in_any_padding():
+    torch.manual_seed(0)
+    cell, row = ostinato.cells.LSTMCell(3, 4), torch.randn(4, 1, 3)
+    found = []
+    for steps in (4, 9, 6, 9, 4):
+        xs = torch.cat([row, torch.full((steps - 4, 1, 3), torch.nan)]).requires_grad_()
+        ys, _ = ostinato.scan(cell, xs, lengths=[4])
+        assert ys.shape == (steps, 1, 4)
+        gradients = torch.autograd.grad(ys.square().sum(), [xs, *cell.parameters()])
+        assert not gradients[0][4:].any()
+        found.append([ys[:4], gradients[0][:4], *gradients[1:]])
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
 def calls_in(run):
     """Return how many functions, Python's and others, a call enters."""
     count = 0

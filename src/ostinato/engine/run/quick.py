@@ -100,10 +100,13 @@ class _Sides:
         self.shapes: list[torch.Size] = []
 
     def look(self, calls: Calls, given: Sequence[Tensor]) -> None:
-        """Remember what tensors are given: all calls of this kind have tensors of this kind."""
+        """Remember what tensors are given: all calls of this kind have tensors of this kind.
+
+        But the first size of x: a row that is alone may have more steps than are walked, packed rows differ in theirs.
+        """
         end = calls.count + 1
         self.shapes = [tensor.shape for tensor in given]
-        self.check = checker(given[1:end], given[:1], given[end:], free=calls.packed)
+        self.check = checker(given[1:end], given[:1], given[end:], free=True)
 
 
 def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
@@ -295,19 +298,18 @@ class _Quick(torch.autograd.Function):
             versions = [tensor._version for tensor in unread]
         except RuntimeError:  # tensors of inference mode have none
             versions = [version(tensor) for tensor in unread]
-        ctx.call = calls, seed, ragged, sides, unread, versions
+        ctx.call = calls, seed, ragged, sides, unread, versions, len(given[0])
         ctx.save_for_backward(chunk, *sides.pick(given))
         return (y, *lasts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Run the plans' backward programs; through the eager loop if the gradients are to be differentiated."""
-        calls, seed, ragged, sides, unread, versions = ctx.call
+        calls, seed, ragged, sides, unread, versions, count = ctx.call
         chunk, *saved = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         given = sides.join((*saved, *unread))
         results: list[Tensor | None] = [None] * (AHEAD + len(given))
-        whole = ragged is None or ragged.sizes is None or len(given[0]) == ragged.rows.total
-        if whole and sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
+        if len(given[0]) == count and sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
             rows, marks = marks_of(ragged)
             weights, dx, dstates = calls.backward(
@@ -323,9 +325,7 @@ class _Quick(torch.autograd.Function):
         twice = torch.is_grad_enabled()
         if twice:
             check_unchanged(unread, versions)
-        shapes = sides.shapes
-        if ragged is not None and ragged.sizes is not None:
-            shapes = [torch.Size((ragged.rows.total, *shapes[0][1:])), *shapes[1:]]
+        shapes = [torch.Size((count, *sides.shapes[0][1:])), *sides.shapes[1:]]
         if [tensor.shape for tensor in given] != shapes:
             refuse_shapes(given, shapes)
         call = Call(calls, seed, ragged, given)
