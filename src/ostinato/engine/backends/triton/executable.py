@@ -17,7 +17,7 @@ from ostinato.engine.backends.target import Target
 from ostinato.engine.backends.triton.loop import Found, Given, Kind, Loop, spread
 from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
-from ostinato.engine.backends.triton.quick import Backward, Forward
+from ostinato.engine.backends.triton.quick import Backward, Forward, Lengths
 from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
 from ostinato.engine.backends.triton.weights import Weights
 from ostinato.engine.forks import lazy
@@ -180,10 +180,9 @@ class TritonExecutable(Executable):
         found: Backward = _kept(self._quick, key, lambda: Backward(self, *key), _MOST_QUICK)
         return found
 
-    def quick_rows(self, lengths: Tensor, steps: int) -> Tensor:
-        """Return lengths as kernels read them."""
-        del steps
-        return lengths.to(torch.int32)
+    def quick_rows(self, lengths: Tensor, steps: int) -> Lengths | None:
+        """Return lengths as the quick way reads them."""
+        return Lengths.of(lengths, steps)
 
     # --- one program --------------------------------------------------------------------------------------------
 
