@@ -126,7 +126,7 @@ class Forward(_Pass):
             into = {index + 1: stream for index, stream in enumerate(self.kept.of(chunk))}
         start = starts or (None,) * len(loop.core.carries)
         found = loop.run(Given(parameters, inputs, self.shape.steps, start, ends, resets, seed), into)
-        return _longer(found.streams[0], given), found.last, chunk
+        return longer(found.streams[0], given), found.last, chunk
 
 
 class Backward(_Pass):
@@ -173,11 +173,11 @@ class Backward(_Pass):
         found = loop.run(Given(parameters, inputs, self.shape.steps, start, ends, resets, seed), {})
         made = executable.weights(x.device).of(parameters, xs, saved, found.streams, ends)
         weights = each_on_its_own([_gradient(made[number], parameters[number]) for number in self.gradients])
-        dx = None if self.dx is None else _longer(found.streams[0], given)
+        dx = None if self.dx is None else longer(found.streams[0], given)
         return weights, dx, found.last if states else []
 
 
-def _longer(stream: Tensor, steps: int) -> Tensor:
+def longer(stream: Tensor, steps: int) -> Tensor:
     """Return a stream of as many steps as the sequences have, zeros where they are not walked."""
     if len(stream) == steps:
         return stream
