@@ -28,8 +28,8 @@ class Exchange(Values):
 
     @property
     def _packed(self) -> bool:
-        """Whether several programs share the columns of a tile."""
-        return self.phases.columns > 1
+        """Whether programs pass words with marks to one another."""
+        return self.tiling.marked
 
     # --- values as others read them -----------------------------------------------------------------------------
 
@@ -94,11 +94,8 @@ class Exchange(Values):
             return
         text = f"tl.load(start{index} + r * {size} + {self._index(size)}, mask={self._mask(size, 'rm')}, other=0.0)"
         self.head.append(f"{name} = {self._full(f'{text}.to({self._type})', (size,))}")
-        others = [slot for slot in slots if slot is not kept]
-        for slot in others:
+        for slot in (slot for slot in slots if slot is not kept):
             self.head += self._store(slot, "(S0 % 2)", name, self._index(size), self._mask(size, "rm"), "S0 + 1")
-        if others and not self._packed:
-            self.head.append("tl.debug_barrier()")
 
     def _slot_of_state(self, index: int) -> Slot:
         return next(
@@ -173,6 +170,11 @@ class Exchange(Values):
         if dense:
             places = places.replace("{}", lanes if group == 1 else f"({group} * {lanes})")
         grid = [*shape[:-1], shape[-1] // group]
+        if not self._packed:
+            name = self._name("v")
+            where = f"{memory} + {places} + {start or self._first(slot)}"
+            self.body.append(f'{name} = tl.load({where}, cache_modifier=".cg").to({self._type})')
+            return name
         place, words = self._name("q"), [self._name("u") for _ in range(group * each)]
         self.body.append(f"{place} = {self._anchored(places, memory, grid)} + {start or self._first(slot)}")
         if each == 2:

@@ -17,7 +17,7 @@ from ostinato.engine.backends.target import Target
 from ostinato.engine.backends.triton.loop import Found, Given, Kind, Loop, spread
 from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
-from ostinato.engine.backends.triton.quick import Backward, Forward
+from ostinato.engine.backends.triton.quick import Backward, Forward, Lengths, longer
 from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
 from ostinato.engine.backends.triton.weights import Weights
 from ostinato.engine.forks import lazy
@@ -138,7 +138,9 @@ class TritonExecutable(Executable):
         """Run the backward program: gradients of the parameters, of x and of the first state."""
         x = call.xs[0]
         views = {("x", index): part for index, part in enumerate(call.xs)} | {("dy", 0): self.cotangent(dy, x)}
-        kept = [stream.view(*x.shape[:2], *stream.shape[1:]) for stream in saved]
+        # of a row that is alone only the steps that were walked were kept
+        whole = [longer(stream, x.shape[0] * x.shape[1]) for stream in saved]
+        kept = [stream.view(*x.shape[:2], *stream.shape[1:]) for stream in whole]
         views |= {("saved", index): stream for index, stream in enumerate(kept)}
         start = [None if given is None else given.resolve_neg().contiguous() for given in dlast]
         found = self._run("backward", parameters, call, views, start)
@@ -180,10 +182,9 @@ class TritonExecutable(Executable):
         found: Backward = _kept(self._quick, key, lambda: Backward(self, *key), _MOST_QUICK)
         return found
 
-    def quick_rows(self, lengths: Tensor, steps: int) -> Tensor:
-        """Return lengths as kernels read them."""
-        del steps
-        return lengths.to(torch.int32)
+    def quick_rows(self, lengths: Tensor, steps: int) -> Lengths | None:
+        """Return lengths as the quick way reads them."""
+        return Lengths.of(lengths, steps)
 
     # --- one program --------------------------------------------------------------------------------------------
 

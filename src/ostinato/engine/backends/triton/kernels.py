@@ -194,11 +194,16 @@ def _memory(phases: Phases, form: Form, on: Launch, reads: frozenset[str], tiles
     """
     rows, planes = tiles * form.tiling.rows, 2 if form.packing("words") == "f64" else 1
     sizes = {name: 2 * phases.sizes[name] * rows if name in reads else 0 for name in MEMORIES}
-    kinds = {"values": getattr(torch, form.computed), "operands": getattr(torch, form.operand), "words": torch.int64}
-    cleared = {"zeros": (_zeros(on, reads), getattr(torch, form.computed))}
+    kinds = {
+        "values": getattr(torch, form.computed),
+        "operands": getattr(torch, form.operand),
+        "words": getattr(torch, form.computed),
+    }
+    cleared = {"zeros": (_zeros(on, reads), computed)}
     cleared["flags"] = (tiles * form.tiling.columns if "flags" in reads else 0, torch.int32)
-    if form.tiling.columns > 1:
+    if form.tiling.marked:
         kinds["operands"] = torch.int32 if form.packing("operands") in ("half", "tf32") else torch.int64
+        kinds["words"] = torch.int64
         cleared |= {name: (sizes[name] * planes, kinds[name]) for name in ("operands", "words")}
     memory = _in_one(cleared, on.device)
     for name in MEMORIES:
@@ -230,11 +235,11 @@ def _fill(memory: dict[str, Tensor], phases: Phases, form: Form, on: Launch, row
     for index, (start, last) in enumerate(zip(on.start, on.last, strict=True)):
         for slot in state_slots(phases, index):
             size = math.prod(last.shape[1:])
-            values = last.new_zeros(rows, slot.size)
+            values = last.new_zeros(rows, slot.size, dtype=getattr(torch, form.computed))
             if start is not None:
                 values[: on.batch, :size] = start.reshape(on.batch, size)
             part = slice(2 * slot.start * rows, (2 * slot.start + slot.size) * rows)
-            if slot.memory == "values" or form.tiling.columns == 1:
+            if slot.memory == "values" or not form.tiling.marked:
                 memory[slot.memory][part].copy_(values.view(-1))
             else:
                 words = packed_words(values, form.packing(slot.memory), getattr(torch, form.operand))

@@ -14,8 +14,6 @@ from ostinato.engine.backends.triton.values import place_of
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.views import View, locate
 
-_WIDEST_RECEIVED, _WIDEST_PART = 512, 128
-"""Columns of an operand that are read at a time. Every thread has all columns of some rows."""
 _MOST_TOGETHER = 8
 """Products that are made as one."""
 
@@ -215,7 +213,7 @@ class Products(Reductions):
         depth = math.prod(reads[0].shape)
         share = -(-depth * len(reads) // (lanes * LEAST)) * LEAST
         total = ""
-        for start, width in chunks(share, _WIDEST_RECEIVED if self._packed else _WIDEST_PART):
+        for start, width in chunks(share):
             key = ("shared", "lanes", *(read.base for read in reads), start, lanes)
             if key not in self.loaded:
                 self.loaded[key] = self._name("a")
@@ -239,8 +237,6 @@ class Products(Reductions):
     def _rows_by_lanes(self, reads: list[Read], start: int, width: int, share: int, lanes: int) -> str:
         depth = math.prod(reads[0].shape)
         slots = [self.phases.slots[read.base, "operand"] for read in reads]
-        if self._packed:
-            return self._received_by_lanes(reads, slots, start, width, share, lanes)
         place, inside = self._places_by_lanes(start, width, share, lanes, depth * len(reads))
         first = _slot_at(place, slots, depth)
         column = place if len(reads) == 1 else f"({place} % {depth})"
@@ -248,25 +244,10 @@ class Products(Reductions):
         if name not in self.defined:
             self.defined.add(name)
             self.head.append(f"{name} = {first} * 2 * P + {column}")
-        where = f"({name} + now * {depth} * P)[:, None, :] + (r * {depth})[None, :, :]"
+        size = slots[0].size
+        where = f"({name} + now * {size} * P)[:, None, :] + (r * {size})[None, :, :]"
         mask = f"rm[None, :, :] & {inside}[:, None, :]"
         return self._as_operand(f'tl.load(operands + {where}, mask={mask}, other=0.0, cache_modifier=".cg")')
-
-    def _received_by_lanes(
-        self, reads: list[Read], slots: list[Slot], start: int, width: int, share: int, lanes: int
-    ) -> str:
-        depth, size, shape = math.prod(reads[0].shape), slots[0].size, [lanes, self.tiling.rows, width]
-        total = depth * len(reads)
-        whole = total == lanes * share and start + width <= share
-        dense = whole and depth % 4 == 0 and all(map(self._dense, reads, slots))
-        inner = "{}" if dense else f"tl.arange(0, {width})[None, None, :]"
-        place = f"(tl.arange(0, {lanes})[:, None, None] * {share} + {start} + {inner})"
-        inside = f"(({place} < {total}) & ({start} + {inner} < {share}))"
-        real = place if whole else f"tl.where({inside}, {place}, 0)"
-        column = real if len(reads) == 1 else f"{real} % {depth}"
-        offset = f"{_slot_at(place, slots, depth)} * 2 * P + {column} + (r * {size})[None, :, :]"
-        tile = self._receive(slots[0], offset, shape, dense=dense, start=f"now * {size} * P")
-        return self._as_operand(tile if whole else f"tl.where({inside}, {tile}, 0.0)")
 
     def _weights_by_lanes(self, group: list[Node], start: int, width: int, share: int, lanes: int) -> str:
         pairs = [matrix for _, matrix in operands_of(group[0])]
@@ -319,25 +300,18 @@ class Products(Reductions):
             yield self._as_operand(tile), self._weights(matrices, 0, width, size)
             return
         self._load_parts(read, depth)
-        for start, width in self._parts(read, depth):
+        for start, width in chunks(depth):
             yield self.loaded[_part_key(read, start)], self._weights(matrices, start, width, size)
 
     def _load_parts(self, read: Read, depth: int) -> None:
         """Load a row in parts, all columns of it, those of other programs all at once."""
-        parts = self._parts(read, depth)
+        parts = chunks(depth)
         if _part_key(read, 0) in self.loaded:
             return
-        if read.kind == "shared" and self._packed:
-            tiles = [self._received_part(read, start, width, depth) for start, width in parts]
-        else:
-            tiles = [self._operand(read, start, width, depth) for start, width in parts]
+        tiles = [self._operand(read, start, width, depth) for start, width in parts]
         for (start, _), tile in zip(parts, tiles, strict=True):
             name = self.loaded[_part_key(read, start)] = self._name("a")
             self.body.append(f"{name} = {tile}")
-
-    def _parts(self, read: Read, depth: int) -> list[tuple[int, int]]:
-        """Return the parts that a row is loaded in: few, if each is waited for."""
-        return chunks(depth, _WIDEST_RECEIVED if read.kind == "shared" and self._packed else _WIDEST_PART)
 
     def _received_part(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
         """Return a part of a row that other programs have."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,31 @@ if TYPE_CHECKING:
 
 _ALIGNED = 64
 """Numbers: where streams begin in what is kept, so that kernels find aligned addresses."""
+
+
+class Shape(NamedTuple):
+    """Of the calls that are run."""
+
+    steps: int
+    batch: int
+
+
+class Lengths(NamedTuple):
+    """Lengths of rows."""
+
+    lengths: Tensor
+    """A copy of what was given."""
+    ends: Tensor
+    """As kernels read them."""
+
+    @staticmethod
+    def of(lengths: Tensor, steps: int) -> Lengths | None:
+        """Return lengths, or none if one is not between 0 and `steps`: the device is waited for to know."""
+        if lengths.is_cuda and torch.cuda.is_current_stream_capturing():
+            own = lengths.clamp(0, steps)  # a graph will have other numbers, at which nobody looks
+            return Lengths(own, own.to(torch.int32))
+        low, high = torch.stack(torch.aminmax(lengths)).tolist()
+        return Lengths(lengths.clone(), lengths.to(torch.int32)) if low >= 0 and high <= steps else None
 
 
 class Kept:
@@ -53,7 +78,7 @@ class _Pass:
     """One direction."""
 
     def __init__(self, executable: TritonExecutable, steps: int, batch: int, reverse: bool) -> None:
-        self.executable, self.steps, self.batch, self.reverse = executable, steps, batch, reverse
+        self.executable, self.shape, self.reverse = executable, Shape(steps, batch), reverse
         self.kept = Kept(executable, steps, batch)
         signature = executable.plan.signature
         self._rows = [signature.parameters.index(name) for name in signature.rows]
@@ -78,19 +103,20 @@ class Forward(_Pass):
 
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int,
-        rows: Tensor | None = None, resets: Tensor | None = None,
+        rows: Lengths | None = None, resets: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:  # fmt: skip
         """Run: outputs `(time, batch, ...)`, last states, and what is kept in one piece.
 
         Args:
             parameters: all tensors of the cell.
-            x: `(time, batch, ...)`, features dense.
+            x: `(time, batch, ...)`, features dense; with more steps than are walked, outputs are zero there.
             starts: dense states; none for zeros.
             seed: of random numbers.
             rows: the lengths, if rows have any.
             resets: bytes `(time, batch)`, dense; not zero before which steps a row returns to its start.
         """
-        executable = self.executable
+        executable, given = self.executable, len(x)
+        x, ends = x[: self.shape.steps], None if rows is None else rows.ends
         loop = executable.loop("forward" if self.save else "infer", x, self.ragged, self.resets, self.reverse)
         inputs = {("x", index): part for index, part in enumerate(self._sequences(parameters, x))}
         chunk, into = None, {}
@@ -99,8 +125,8 @@ class Forward(_Pass):
             chunk = make(self.kept.size, dtype=executable.dtype, device=x.device)
             into = {index + 1: stream for index, stream in enumerate(self.kept.of(chunk))}
         start = starts or (None,) * len(loop.core.carries)
-        found = loop.run(Given(parameters, inputs, self.steps, start, rows, resets, seed), into)
-        return found.streams[0], found.last, chunk
+        found = loop.run(Given(parameters, inputs, self.shape.steps, start, ends, resets, seed), into)
+        return longer(found.streams[0], given), found.last, chunk
 
 
 class Backward(_Pass):
@@ -120,7 +146,7 @@ class Backward(_Pass):
 
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor, chunk: Tensor, dy: Tensor | None,
-        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Tensor | None = None,
+        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Lengths | None = None,
         resets: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:  # fmt: skip
         """Run: gradients of the parameters that have one (see `gradients`), of x, and of the first states if asked for.
@@ -136,17 +162,26 @@ class Backward(_Pass):
             rows: as in the forward call.
             resets: as in the forward call.
         """
-        executable = self.executable
+        executable, given = self.executable, len(x)
+        x, ends = x[: self.shape.steps], None if rows is None else rows.ends
         loop = executable.loop("backward", x, self.ragged, self.resets, not self.reverse)
         xs, saved = self._sequences(parameters, x), self.kept.of(chunk)
         inputs = {("x", index): part for index, part in enumerate(xs)}
         inputs |= {("saved", index): part for index, part in enumerate(saved)}
-        inputs["dy", 0] = executable.cotangent(dy, x)
+        inputs["dy", 0] = executable.cotangent(None if dy is None else dy[: self.shape.steps], x)
         start = dlast or (None,) * len(loop.core.carries)
-        found = loop.run(Given(parameters, inputs, self.steps, start, rows, resets, seed), {})
-        made = executable.weights(x.device).of(parameters, xs, saved, found.streams, rows)
+        found = loop.run(Given(parameters, inputs, self.shape.steps, start, ends, resets, seed), {})
+        made = executable.weights(x.device).of(parameters, xs, saved, found.streams, ends)
         weights = each_on_its_own([_gradient(made[number], parameters[number]) for number in self.gradients])
-        return weights, found.streams[0] if self.dx is not None else None, found.last if states else []
+        dx = None if self.dx is None else longer(found.streams[0], given)
+        return weights, dx, found.last if states else []
+
+
+def longer(stream: Tensor, steps: int) -> Tensor:
+    """Return a stream of as many steps as the sequences have, zeros where they are not walked."""
+    if len(stream) == steps:
+        return stream
+    return torch.cat([stream, stream.new_zeros((steps - len(stream), *stream.shape[1:]))])
 
 
 def _gradient(gradient: Tensor | None, parameter: Tensor) -> Tensor:

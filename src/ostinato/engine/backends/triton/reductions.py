@@ -22,7 +22,7 @@ class Reductions(Exchange):
 
     def _reduce(self, node: Node, name: str) -> None:
         if is_partial(node, self.phases.columns):
-            if self.tiling.rows == 1 and self.phases.columns <= _MOST_NUMBERS:
+            if self._packed and self.tiling.rows == 1 and self.phases.columns <= _MOST_NUMBERS:
                 self._sums_of_all(node)
                 self.body.append(f"{name} = {self.sums[node]}")
             else:
@@ -147,7 +147,7 @@ class Reductions(Exchange):
             slot = self.phases.slots[read.base, "value"]
             if self._packed:
                 return self._gathered_from_others(node, read, slot)
-            where = f"values + ({self._in_slot(slot, 'now')})[:, :, None] + {place}"
+            where = f"{slot.memory} + ({self._in_slot(slot, 'now')})[:, :, None] + {place}"
         loaded = f'tl.load({where}, mask={mask}, other={_neutral(node.op)}, cache_modifier=".cg").to({self._type})'
         return f"{_REDUCE[node.op]}_last({loaded})"
 

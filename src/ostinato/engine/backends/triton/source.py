@@ -16,6 +16,7 @@ from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
 
+MEET = __import__("os").environ.get("OSTINATO_MEET", "meet")
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
@@ -45,12 +46,13 @@ class _Writer(Products):
         count = self.phases.count
         for number in range(count) if self.form.only is None else [self.form.only]:
             self._phase(number)
-            if number + 1 < count and self.form.only is None and not self._packed:
-                self.body.append("tl.debug_barrier()")
+            if number + 1 < count:
+                self._meet(f"s * {count} + {number + 2}")
         self._after_step()
         self._move_on()
-        if self.phases.waits_after_step and self.form.only is None and not self._packed:
-            self.body.append("tl.debug_barrier()")
+        passed = self.phases.waits_after_step
+        if passed:
+            self._meet(f"s * {count} + {count + 1}")
         carries = range(len(self.phases.prepared.carries))
         arguments = [
             *(f"{kind}{index}{part}" for kind, index in self.inputs for part in ("", "_t", "_b")),
@@ -61,6 +63,8 @@ class _Writer(Products):
         ]  # fmt: skip
         lines = [f"def kernel({', '.join(arguments)}):", *indented(self._opening()), *indented(self.head)]
         lines += indented([f"{name} = {text}" for name, text in self.fetched], 1)
+        if passed and self._meeting("1"):
+            lines.append(f"    {self._meeting('1')}")
         lines += ["    for s in range(S0, S1):", *indented(self._step(), 2)]
         lines += indented(self._fetch_next(), 2)
         lines += [*indented(self.body, 2), *indented(self.tail)]
@@ -91,7 +95,7 @@ class _Writer(Products):
         yield "then = 1 - now"
         yield "tag = s + 1"
         for name, _ in self.fetched:
-            yield f"{name[1:]} = {name}"
+            yield f"{name[1:]} = {name}.to({self._type})"
 
     def _fetch_next(self) -> Iterator[str]:
         if self.fetched or self._resets_before:
@@ -104,8 +108,20 @@ class _Writer(Products):
     def _resets_before(self) -> bool:
         return self.form.resets == "before" and bool(self.phases.prepared.carries)
 
+    def _meeting(self, value: str) -> str:
+        """Return how those that share a tile wait for one another, `value` being one more each time; empty if not."""
+        if self.form.only is not None or self._packed:
+            return ""
+        if self.phases.columns == 1:
+            return "tl.debug_barrier()"
+        return f"{MEET}(flags, group, pid, {value}, {self.phases.columns}, {padded(self.phases.columns, 1)})"
+
+    def _meet(self, value: str) -> None:
+        if line := self._meeting(value):
+            self.body.append(line)
+
     def _after_step(self) -> None:
-        """Keep the threads of a program, and all programs of a tile, within a step of each other.
+        """Keep programs that pass words with marks to one another within a step of each other.
 
         What is passed on at a step is overwritten two steps later. By then all have read it: each program's threads
         have met here, and each program has read something of every other one that these sent after they had met.

@@ -31,6 +31,11 @@ class Tiling:
     warps: int
     """Groups of 32 threads of a program."""
 
+    @property
+    def marked(self) -> bool:
+        """Whether programs pass numbers on with marks: where each reads few; else they meet at a barrier."""
+        return self.columns > 1 and self.rows < LEAST
+
     def block(self, size: int) -> int:
         """Return how many columns of a value a program has."""
         return 1 if size == 1 else padded(-(-size // self.columns), LEAST if self.columns == 1 else LEAST // 2)

@@ -92,7 +92,8 @@ class Values:
         place = self._place(read)
         mask = self._mask(size, "live") if "n" in place else "live"
         where = f"{kind}{index} + t * {kind}{index}_t + r * {kind}{index}_b + {place}"
-        self.fetched.append((f"p{name}", f"tl.load({where}, mask={mask}, other=0.0).to({self._type})"))
+        # made wide when it is used: now it would have to be here
+        self.fetched.append((f"p{name}", f"tl.load({where}, mask={mask}, other=0.0)"))
         return name
 
     def _full(self, text: str, shape: Shape) -> str:
