@@ -194,11 +194,8 @@ def _memory(phases: Phases, form: Form, on: Launch, reads: frozenset[str], tiles
     """
     rows, planes = tiles * form.tiling.rows, 2 if form.packing("words") == "f64" else 1
     sizes = {name: 2 * phases.sizes[name] * rows if name in reads else 0 for name in MEMORIES}
-    kinds = {
-        "values": getattr(torch, form.computed),
-        "operands": getattr(torch, form.operand),
-        "words": getattr(torch, form.computed),
-    }
+    computed = getattr(torch, form.computed)
+    kinds = {"values": computed, "operands": getattr(torch, form.operand), "words": computed}
     cleared = {"zeros": (_zeros(on, reads), computed)}
     cleared["flags"] = (tiles * form.tiling.columns if "flags" in reads else 0, torch.int32)
     if form.tiling.marked:
