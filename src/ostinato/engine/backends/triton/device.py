@@ -332,19 +332,6 @@ def barrier(flags, group, pid, value, count: tl.constexpr, width: tl.constexpr):
     """Wait until all `count` programs of a group have come so far; what they wrote before is seen after."""
     tl.debug_barrier()
     tl.atomic_xchg(flags + group * count + pid, value, sem="release", scope="gpu")
-    lanes = tl.arange(0, width)
-    arrived = 0
-    while arrived == 0:
-        seen = tl.load(flags + group * count + lanes, mask=lanes < count, other=2147483647, volatile=True)
-        arrived = (tl.min(seen, 0) >= value).to(tl.int32)
-    tl.debug_barrier()
-
-
-@jit
-def meet(flags, group, pid, value, count: tl.constexpr, width: tl.constexpr):
-    """Wait until all `count` programs of a group have come so far; what they wrote before is seen after."""
-    tl.debug_barrier()
-    tl.atomic_xchg(flags + group * count + pid, value, sem="release", scope="gpu")
     where = flags + group * count + tl.minimum(tl.arange(0, width), count - 1)
     # each thread looks at flags of its own: a loop of Triton's would have all threads agree each time
     tl.inline_asm_elementwise(

@@ -27,18 +27,19 @@ class Products(Reductions):
             group = self._group(node)
             if self.tiling.rows < LEAST:
                 self._products_by_sums(group)
-                group = []
-            total = self._products(group) if group else ""
-            if not group:
-                pass
-            elif len(group) == 1:
-                self.sums[node] = f"row_sum({total})" if node.size == 1 else total
             else:
-                for member, name in zip(group, self._apart(total, len(group), self._block(node.size)), strict=False):
-                    self.sums[member] = name
+                self._products_by_dots(group)
         pairs = len(node.inputs) - node.attr[0]
         biases = [self._value(read_of(bias, node.shape)) for bias in node.inputs[pairs:]]
         return " + ".join([self.sums[node], *biases])
+
+    def _products_by_dots(self, group: list[Node]) -> None:
+        total, first = self._products(group), group[0]
+        if len(group) == 1:
+            self.sums[first] = f"row_sum({total})" if first.size == 1 else total
+            return
+        for member, name in zip(group, self._apart(total, len(group), self._block(first.size)), strict=False):
+            self.sums[member] = name
 
     def _group(self, node: Node) -> list[Node]:
         """Return the products that read the same rows as this one does, with as many columns."""

@@ -16,7 +16,6 @@ from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
 
-MEET = __import__("os").environ.get("OSTINATO_MEET", "meet")
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
@@ -114,7 +113,7 @@ class _Writer(Products):
             return ""
         if self.phases.columns == 1:
             return "tl.debug_barrier()"
-        return f"{MEET}(flags, group, pid, {value}, {self.phases.columns}, {padded(self.phases.columns, 1)})"
+        return f"barrier(flags, group, pid, {value}, {self.phases.columns}, {padded(self.phases.columns, 1)})"
 
     def _meet(self, value: str) -> None:
         if line := self._meeting(value):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 LEAST = 16
 """Rows and columns of a tile at least: what tensor cores take."""
+_WIDEST_PART = 128
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def padded(size: int, least: int = LEAST) -> int:
     return max(least, 1 << max(0, size - 1).bit_length())
 
 
-def chunks(depth: int, widest: int = 128) -> list[tuple[int, int]]:
+def chunks(depth: int) -> list[tuple[int, int]]:
     """Return a row in parts that are powers of two, `(start, width)`, with little that is empty.
 
     No part is wide: every thread has all columns of an operand's rows, and would run out of registers.
@@ -54,7 +54,7 @@ def chunks(depth: int, widest: int = 128) -> list[tuple[int, int]]:
     parts, start = [], 0
     while start < depth:
         rest = depth - start
-        width = min(padded(rest), widest)
+        width = min(padded(rest), _WIDEST_PART)
         if width - rest > max(LEAST, rest // 8) and rest > 2 * LEAST:
             width //= 2
         parts.append((start, width))
@@ -104,14 +104,13 @@ LSTM of 64 units in bfloat16 on an H100, forward and backward: 6.7 microseconds 
 def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list[Tiling]:
     """Return the tilings that should fit a batch, the best first.
 
-    One program has all columns of a tile where its weights fit; else as many share them as can be on the device with
-    those of all other tiles, each with few columns (256 units: 8.0 microseconds with 8 columns, 8.8 with 16).
+    First a row for each program, or for several that share its columns, if their threads hold all weights. Else tiles
+    of rows for tensor cores: one program has all columns where the weights fit; else as many share them as can be on
+    the device with those of all other tiles, each with few columns.
 
     Raises:
         Unsupported: none fits.
     """
-    if forced := os.environ.get("OSTINATO_TILING"):
-        return [Tiling(*map(int, forced.split(",")))]
     wide = _widest(phases)
     columns = [1] if wide <= _ALONE else []
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
