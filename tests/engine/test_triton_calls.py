@@ -18,7 +18,7 @@ from ostinato.engine.backends.triton import kernels
 from ostinato.engine.backends.triton.executable import TritonExecutable
 from ostinato.engine.backends.triton.phases import order
 from ostinato.engine.backends.triton.prepare import prepare
-from ostinato.engine.backends.triton.tiles import Limits, Tiling, chunks, tilings
+from ostinato.engine.backends.triton.tiles import Limits, Tiling, chunks, in_threads, tilings, weight_bytes
 from ostinato.engine.backends.triton.values import Form
 from ostinato.engine.front.state import initial_state, leaves
 from ostinato.engine.plan.graph import Unsupported
@@ -114,8 +114,8 @@ def test_a_changed_parameter_is_seen_by_the_next_call(on_triton, change):
     )
 
 
-VIEWS = {"as_strided", "detach", "empty", "empty_like", "expand", "lift_fresh", "permute", "reshape", "slice", "t",
-         "transpose", "unsqueeze", "view"}  # fmt: skip
+VIEWS = {"as_strided", "detach", "empty", "empty_like", "expand", "lift_fresh", "permute", "reshape", "slice",
+         "split_with_sizes", "t", "transpose", "unsqueeze", "view"}  # fmt: skip
 
 
 class Launches(TorchDispatchMode):
@@ -257,7 +257,21 @@ def test_small_cells_have_one_program_a_tile_and_large_ones_share_columns():
 def test_programs_that_wait_for_one_another_fit_the_device(width, batch):
     for tiling in tilings(_phases("lstm", width), batch, 2, H100):
         assert 1 <= tiling.columns <= H100.programs
-        assert tiling.rows >= 16
+        assert tiling.rows in (1, 16, 32)
+        if tiling.rows == 1:  # all rows at once: who waits for a word must not keep its writer from the device
+            assert tiling.columns == 1 or batch * tiling.columns <= H100.programs
+
+
+@pytest.mark.parametrize("batch", [1, 8, 16, 33, 1000])
+@pytest.mark.parametrize(("name", "width"), [("lstm", 64), ("lstm", 256), ("gru", 96), ("lstm-layernorm", 200)])
+def test_rows_alone_leave_their_weights_in_registers_of_threads(name, width, batch):
+    for which in ("forward", "backward"):
+        phases = _phases(name, width, which)
+        tiling = in_threads(phases, batch, 4, H100)
+        if tiling is not None:
+            assert tiling.rows == 1
+            assert batch <= 4 * H100.programs
+            assert weight_bytes(phases, tiling, 1) <= 32 * tiling.warps * 144
 
 
 def test_one_program_has_one_phase_and_programs_that_share_a_norm_wait_for_its_sums():
@@ -277,8 +291,11 @@ def test_parts_of_a_row_cover_it_once(depth):
 
 
 def test_a_cell_that_fits_no_tile_is_refused_with_the_reason():
+    small = Limits(2, 1000)
+    phases = _phases("lstm", 256)  # of so many weights no thread of two programs can have its part
+    assert in_threads(phases, 16, 4, small) is None
     with pytest.raises(Unsupported, match=r"bytes of weights .* no part of it fits"):
-        tilings(_phases("lstm", 64), 16, 4, Limits(132, 1000))
+        tilings(phases, 16, 4, small)
 
 
 def test_tensors_on_several_devices_are_refused_by_name():

@@ -1,12 +1,13 @@
 """Triton's kernels of every cell, and of random ones, beside the CPU's: values and gradients, interpreted."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from random_cells import RandomCell
-from triton_cases import VARIANTS, as_type, largest_error, share_columns
+from triton_cases import VARIANTS, as_type, largest_error, products_in_tf32, share_columns
 
 from ostinato.cells import CATALOGUE
 
@@ -43,6 +44,51 @@ def test_one_row_a_program_gives_the_numbers_of_the_cpu(name, monkeypatch):
     share_columns(monkeypatch, 1, rows=1)
     variant = list(VARIANTS)[len(name) % 3]
     assert largest_error(samples.random_cell(name, 5, 12), 5, VARIANTS[variant]) < 1e-9
+
+
+SHORT = {name: replace(case, steps=3, batch=2, lengths=case.lengths and (3, 1)) for name, case in VARIANTS.items()}
+"""Variants of few rows; steps enough that memory of even and of odd ones is used again."""
+SHARED = {"gru": 2, "lstm": 4, "slstm": 2, "lstm-projected": 3}
+"""Cells of each kind, and of how many programs a row of them is; all others are slow together."""
+
+
+@pytest.mark.parametrize("programs", [2, 3, 4])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_row_of_several_programs_gives_the_numbers_of_the_cpu(name, programs, monkeypatch):
+    _check_row(name, programs, monkeypatch)
+
+
+@pytest.mark.parametrize(("name", "programs"), SHARED.items())
+def test_a_row_of_several_programs_of_each_kind(name, programs, monkeypatch):
+    _check_row(name, programs, monkeypatch)
+
+
+def test_a_row_of_programs_that_have_nothing_to_send(monkeypatch):
+    _check_row("rnn", 3, monkeypatch, width=6)
+
+
+def _check_row(name, programs, monkeypatch, width=20):
+    share_columns(monkeypatch, programs, rows=1)
+    case = list(SHORT.values())[(NAMES.index(name) + programs) % len(SHORT)]
+    assert largest_error(samples.random_cell(name, 6, width), 6, case) < 1e-9
+
+
+PRECISIONS = [(torch.float32, False, 3e-6), (torch.float32, True, 2e-3), (torch.bfloat16, False, 5e-2),
+              (torch.float16, False, 1e-2)]  # fmt: skip
+"""A type, whether its products are in TF32, and how far from the CPU numbers are at most."""
+
+
+@pytest.mark.parametrize(("dtype", "tf32", "limit"), PRECISIONS)
+@pytest.mark.parametrize("name", ["lstm", pytest.param("lstm-layernorm", marks=LATER), "lstm-projected"])
+def test_a_row_of_several_programs_in_other_precisions(name, dtype, tf32, limit, monkeypatch):
+    share_columns(monkeypatch, 2, rows=1)
+    cell = CATALOGUE[name](6, 20).to(dtype)
+    with products_in_tf32(tf32):
+        error = largest_error(cell, 6, as_type(SHORT["lengths"], dtype))
+    assert error < limit
+    assert tf32 <= (error > 1e-6)
 
 
 @pytest.mark.parametrize("seed", [pytest.param(own, marks=() if own < 4 else LATER) for own in range(12)])

@@ -1,5 +1,8 @@
 """Plans run by Triton's interpreter beside the same plans run on the CPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,10 +43,24 @@ def share_columns(monkeypatch: Any, programs: int, rows: int = 16) -> None:
     monkeypatch.setattr(loops, "tilings", lambda *_: [Tiling(rows, programs, 4)])
 
 
+@contextmanager
+def products_in_tf32(on: bool) -> Iterator[None]:
+    """Choose by PyTorch's switch how products of float32 are made."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = on
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 def both(cell: nn.Module, features: int, case: Case) -> tuple[list[Tensor], list[Tensor]]:
     """Return outputs, last states and all gradients: by the CPU's kernels, then by Triton's."""
+    # the CPU has no kernels for float16: it computes with the same numbers in float32
+    here = torch.float32 if case.dtype is torch.float16 else case.dtype
+    cell = deepcopy(cell).to(case.dtype).to(here)
     # above zero: some cells take a time gap among their features
-    xs = torch.rand(case.steps, case.batch, features, dtype=case.dtype).requires_grad_()
+    xs = torch.rand(case.steps, case.batch, features, dtype=case.dtype).to(here).requires_grad_()
     start = map_state(lambda leaf: torch.randn_like(leaf).requires_grad_(), initial_state(cell, xs[0].detach()))
     ready = find(cell, cell, xs, start)
     assert isinstance(ready, Ready), ready
@@ -51,12 +68,13 @@ def both(cell: nn.Module, features: int, case: Case) -> tuple[list[Tensor], list
     parameters = [tensor.detach() for tensor in look(cell).tensors.values()]
     results = []
     cotangents: list[Tensor] = []
-    for executable in (ready.executable, TritonExecutable(plan, case.dtype)):
-        state = [leaf.detach() for leaf in leaves(start)]
+    for executable, dtype in ((ready.executable, here), (TritonExecutable(plan, case.dtype), case.dtype)):
+        state = [leaf.detach().to(case.dtype).to(dtype) for leaf in leaves(start)]
+        parameters, cotangents = _all_to(dtype, parameters), _all_to(dtype, cotangents)
         lengths = None if case.lengths is None else torch.tensor(case.lengths)
         resets = (torch.arange(case.steps * case.batch) % 3 == 1).view(case.steps, -1) if case.resets else None
         call = executable.call(
-            xs.detach(), state, lengths, resets, case.reverse, 7, executable.rows(parameters)
+            xs.detach().to(dtype), state, lengths, resets, case.reverse, 7, executable.rows(parameters)
         )  # fmt: skip
         save = plan.backward is not None
         y, last, saved = executable.forward(parameters, call, save=save, apart=True)
@@ -82,6 +100,10 @@ def largest_error(cell: nn.Module, features: int, case: Case) -> float:
     ]
     assert all(b.isfinite().all() for b in theirs)
     return max(errors)
+
+
+def _all_to(dtype: torch.dtype, tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
 
 
 def as_type(case: Case, dtype: torch.dtype) -> Case:

@@ -221,9 +221,8 @@ def _zeros(on: Launch, reads: frozenset[str]) -> int:
 def _in_one(sizes: dict[str, tuple[int, torch.dtype]], device: torch.device) -> dict[str, Tensor]:
     """Return zeros of so many numbers and such types by name, all of them made at once; at least 16 bytes each."""
     units = {name: max(1, -(-count * kind.itemsize // _ALIGNED)) for name, (count, kind) in sizes.items()}
-    parts = torch.zeros(2 * sum(units.values()), dtype=torch.int64, device=device).split(
-        [2 * unit for unit in units.values()]
-    )
+    make = torch.zeros if any(count for count, _ in sizes.values()) else torch.empty  # memory that nobody reads
+    parts = make(2 * sum(units.values()), dtype=torch.int64, device=device).split([2 * unit for unit in units.values()])
     return {name: part.view(kind) for part, (name, (_, kind)) in zip(parts, sizes.items(), strict=True)}
 
 
@@ -248,7 +247,8 @@ def packed_words(values: Tensor, packing: str, half: torch.dtype) -> Tensor:
     if packing == "half":
         return (values.to(half).view(torch.int16).to(torch.int32) << 16 | 1).unsqueeze(-1)
     if packing == "tf32":
-        return ((values.float().view(torch.int32) + 0x1000 & -0x2000) | 1).unsqueeze(-1)
+        bits = values.float().view(torch.int32) + 0x1000 & -0x2000
+        return (torch.where(values.isnan(), 0x7FC00000, bits) | 1).unsqueeze(-1)  # no NaN rounds to a number
     if packing == "f32":
         return (values.float().view(torch.int32).to(torch.int64) << 32 | 1).unsqueeze(-1)
     bits = values.double().view(torch.int64)
