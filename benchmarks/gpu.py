@@ -4,17 +4,19 @@
 
 Parts, each on its own and for at most so many seconds; `--json` has each row as soon as it is known:
 
-- `check`: outputs and gradients of every cell of the catalogue, and of 50 random ones, against the eager loop in
-  float64 on the same device, with lengths, resets and reverse;
+- `check`: outputs and gradients of every cell of the catalogue but those of frames, and of 50 random ones, against the
+  eager loop in float64 on the same device, plain, with lengths, with resets and in reverse by turns; most with few
+  rows, some with as many as go to tensor cores in tiles;
 - `times`: width 64, 256 and 768, batch 16 and 128; float32 with TF32 on for all, bfloat16 and float16. Microseconds a
-  step, forward and with backward: of a call (the median of ten, by events of the device), and of the device alone (the
-  same captured in a CUDA graph and replayed). Microseconds a call: of the host, until a call has given its work away;
+  step, forward and with backward: of a call (the median of ten, by events of the device), and for our cells of the
+  device alone (the same captured in a CUDA graph and replayed). Microseconds a call: of the host, until a call has
+  given its work away;
 - `streams`: calls on another stream, captured calls after a change of the weights, tensors on several devices;
-- `loops`: a layer-norm LSTM as a loop in Python, eager and with its step through `torch.compile`;
+- `loops`: a layer-norm LSTM as a loop in Python, eager and with its step through `torch.compile`, beside ours;
 - `compile`: seconds of the first call of a cell in a process that nothing runs beside, with nothing on disk, and with
   what the process before has left there.
 
-For `check` and `times` several processes compile first.
+Several processes share `check`; for `times` they compile first, and one process measures alone after.
 """
 
 from __future__ import annotations
@@ -203,19 +205,26 @@ def check(results: Results, options: argparse.Namespace, deadline: float) -> Non
     print(tried, flush=True)
 
 
-def cases() -> Iterator[tuple[str, int, int, str]]:
-    """Give cells, sizes and variants to check."""
-    for name in ("lstm", "gru", "lstm-layernorm", "slstm"):
-        yield name, 48, 272, "lengths"  # several programs a tile
+VARIANTS = ("plain", "lengths", "resets", "reverse")
+FEW, MANY = 5, 600
+"""Rows that have a program each or more, and so many that tiles of them go to tensor cores."""
+
+
+def cases() -> Iterator[tuple[str, int, int, str, int]]:
+    """Give cells, sizes, variants and rows to check."""
+    for batch, name in itertools.product((FEW, MANY), ("lstm", "gru", "lstm-layernorm", "slstm")):
+        yield name, 48, 272, "lengths", batch  # several programs a row, or a tile
+    for name, variant in zip(("lstm-projected", "gru", "lstm", "lstm-layernorm"), VARIANTS, strict=True):
+        yield name, 24, 40, variant, MANY
     for place, name in enumerate(CATALOGUE):
         if not name.startswith("conv"):
-            yield name, 24, 40, ("plain", "lengths", "resets", "reverse")[place % 4]
-    yield "zoneout", 24, 40, "reverse"
+            yield name, 24, 40, VARIANTS[place % 4], FEW
+    yield "zoneout", 24, 40, "reverse", FEW
     for seed in range(50):
-        yield f"random {seed}", 0, 0, ("plain", "lengths", "resets", "reverse")[seed % 4]
+        yield f"random {seed}", 0, 0, VARIANTS[seed % 4], FEW
 
 
-def agree(name: str, inputs: int, width: int, variant: str) -> str:
+def agree(name: str, inputs: int, width: int, variant: str, batch: int) -> str:
     """Compare one cell with the eager loop in float64; the error beside that of the eager loop in float32."""
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -227,9 +236,10 @@ def agree(name: str, inputs: int, width: int, variant: str) -> str:
         cell = Zoneout(CATALOGUE["gru"](inputs, width), 0.0).to(DEVICE)
     else:
         cell = CATALOGUE[name](inputs, width).to(DEVICE)
-    xs = torch.randn(9, 5, inputs, device=DEVICE) * 0.7
-    lengths = torch.tensor([9, 3, 0, 7, 5], device=DEVICE) if variant == "lengths" else None
-    resets = torch.rand(9, 5, device=DEVICE) < 0.3 if variant == "resets" else None
+    xs = torch.randn(9, batch, inputs, device=DEVICE) * 0.7
+    some = torch.tensor([9, 3, 0, 7, 5], device=DEVICE).repeat(-(-batch // 5))[:batch]
+    lengths = some if variant == "lengths" else None
+    resets = torch.rand(9, batch, device=DEVICE) < 0.3 if variant == "resets" else None
     reverse = variant == "reverse"
 
     def run(scan: Callable[..., Any], module: nn.Module, dtype: torch.dtype) -> list[Tensor]:
@@ -257,13 +267,13 @@ def agree(name: str, inputs: int, width: int, variant: str) -> str:
         seconds = time.perf_counter() - began
         again = run(ostinato.scan, cell, torch.float32)  # the shorter way of a call that was made before
     except Exception as error:  # noqa: BLE001 - the table says what happened
-        return f"{name:20s} {width:4d} {variant:8s} FAILED {said(error)}"
+        return f"{name:20s} {width:4d} {batch:4d} {variant:8s} FAILED {said(error)}"
     eager = run(eagerly, cell, torch.float32)
     exact = run(eagerly, cell.double(), torch.float64)
     errors = [max(relative(a, b) for a, b in zip(found, exact, strict=True)) for found in (mine, again, eager)]
     verdict = "right" if max(errors[:2]) < max(20 * errors[2], 1e-4) else "WRONG"
     compared = f"error {errors[0]:.1e}, again {errors[1]:.1e}, eager loop's {errors[2]:.1e}"
-    return f"{name:20s} {width:4d} {variant:8s} {verdict}  {compared}; first call {seconds:.1f} s"
+    return f"{name:20s} {width:4d} {batch:4d} {variant:8s} {verdict}  {compared}; first call {seconds:.1f} s"
 
 
 def relative(a: Tensor, b: Tensor) -> float:

@@ -48,19 +48,15 @@ def test_one_row_a_program_gives_the_numbers_of_the_cpu(name, monkeypatch):
 
 SHORT = {name: replace(case, steps=3, batch=2, lengths=case.lengths and (3, 1)) for name, case in VARIANTS.items()}
 """Variants of few rows; steps enough that memory of even and of odd ones is used again."""
-SHARED = {"gru": 2, "lstm": 4, "slstm": 2, "lstm-projected": 3}
-"""Cells of each kind, and of how many programs a row of them is; all others are slow together."""
 
 
-@pytest.mark.parametrize("programs", [2, 3, 4])
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.slow
-@pytest.mark.ci
-def test_a_row_of_several_programs_gives_the_numbers_of_the_cpu(name, programs, monkeypatch):
-    _check_row(name, programs, monkeypatch)
+@pytest.mark.parametrize("name", [pytest.param(own, marks=pytest.mark.ci if own in QUICK else ()) for own in NAMES])
+def test_a_row_of_several_programs_gives_the_numbers_of_the_cpu(name, monkeypatch):
+    _check_row(name, 2 + NAMES.index(name) % 3, monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "programs"), SHARED.items())
+@pytest.mark.parametrize(("name", "programs"), [("gru", 4), ("lstm-projected", 3)])
 def test_a_row_of_several_programs_of_each_kind(name, programs, monkeypatch):
     _check_row(name, programs, monkeypatch)
 
@@ -81,7 +77,9 @@ PRECISIONS = [(torch.float32, False, 3e-6), (torch.float32, True, 2e-3), (torch.
 
 
 @pytest.mark.parametrize(("dtype", "tf32", "limit"), PRECISIONS)
-@pytest.mark.parametrize("name", ["lstm", pytest.param("lstm-layernorm", marks=LATER), "lstm-projected"])
+@pytest.mark.parametrize(
+    "name", ["lstm", *(pytest.param(own, marks=LATER) for own in ("lstm-layernorm", "lstm-projected"))]
+)
 def test_a_row_of_several_programs_in_other_precisions(name, dtype, tf32, limit, monkeypatch):
     share_columns(monkeypatch, 2, rows=1)
     cell = CATALOGUE[name](6, 20).to(dtype)

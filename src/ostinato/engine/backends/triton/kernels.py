@@ -1,4 +1,9 @@
-"""Sources as kernels: made once for a program and a form, launched over a batch."""
+"""Sources as kernels: made once for a program and a form, launched over a batch with memory for what programs pass on.
+
+Triton compiles a kernel at its first launch; later ones of the same kind start what it compiled without asking it.
+What is waited for starts as zeros; programs that wait for one another are launched so that the device has all of them
+at once.
+"""
 
 from __future__ import annotations
 
@@ -222,8 +227,9 @@ def _in_one(sizes: dict[str, tuple[int, torch.dtype]], device: torch.device) -> 
     """Return zeros of so many numbers and such types by name, all of them made at once; at least 16 bytes each."""
     units = {name: max(1, -(-count * kind.itemsize // _ALIGNED)) for name, (count, kind) in sizes.items()}
     make = torch.zeros if any(count for count, _ in sizes.values()) else torch.empty  # memory that nobody reads
-    parts = make(2 * sum(units.values()), dtype=torch.int64, device=device).split([2 * unit for unit in units.values()])
-    return {name: part.view(kind) for part, (name, (_, kind)) in zip(parts, sizes.items(), strict=True)}
+    parts = make(2 * sum(units.values()), dtype=torch.int64, device=device)
+    apart = parts.split_with_sizes([2 * unit for unit in units.values()])
+    return {name: part.view(kind) for part, (name, (_, kind)) in zip(apart, sizes.items(), strict=True)}
 
 
 def _fill(memory: dict[str, Tensor], phases: Phases, form: Form, on: Launch, rows: int) -> None:

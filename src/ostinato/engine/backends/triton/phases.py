@@ -1,8 +1,9 @@
-"""The order of a step on a GPU: phases, between which programs wait for one another.
+"""The order of a step on a GPU: phases, the next of which reads what all programs have written in the one before.
 
 The columns of every value are dealt to `columns` programs, each of which keeps its own in registers. What needs all of
-them, an operand of a product or the sum of a row, is written to memory that all see, and is read in the next phase. One
-program alone has nearly always one phase, and waits for nobody.
+them, an operand of a product or the sum of a row, is written to memory that all see, and is read in the next phase:
+each word when it has come, or all behind a barrier (see `words`). One program alone has nearly always one phase, and
+waits for nobody.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from ostinato.engine.plan.views import contiguous
 MEMORIES = ("values", "operands", "words")
 """What passes values on: one program's own; operands of products, in their precision; what other programs read.
 
-Where several programs share the columns of a tile, operands and words are packed with the step that they belong to: see
-`exchange`.
+Where several programs share one row, operands and words are packed with the step that they belong to: see `words`.
 """
 
 

@@ -1,24 +1,27 @@
-"""How a kernel's text has products: of the same rows made together, dealt to lanes where columns are few, by heads."""
+"""How a kernel's text has products: of the same rows made together, dealt to lanes where columns are few, by heads.
+
+Those here are for tensor cores, which take tiles of 16 rows and more; `sums` has those of fewer.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 
-from ostinato.engine.backends.triton.expressions import literal
-from ostinato.engine.backends.triton.phases import Slot, by_heads, operand_read
+from ostinato.engine.backends.triton.operands import slot_at
+from ostinato.engine.backends.triton.phases import operand_read
 from ostinato.engine.backends.triton.reads import Read, in_order, operands_of, read_of
-from ostinato.engine.backends.triton.reductions import Reductions
+from ostinato.engine.backends.triton.sums import Sums
 from ostinato.engine.backends.triton.tiles import LEAST, chunks, padded
 from ostinato.engine.backends.triton.values import place_of
 from ostinato.engine.plan.graph import Node
-from ostinato.engine.plan.views import View, locate
+from ostinato.engine.plan.views import locate
 
 _MOST_TOGETHER = 8
 """Products that are made as one."""
 
 
-class Products(Reductions):
+class Products(Sums):
     """Writes products."""
 
     def _product(self, node: Node) -> str:
@@ -52,112 +55,6 @@ class Products(Reductions):
             if other.op == "matmul" and other.shape == node.shape and _rows(other) == _rows(node)
         ]
         return same[:_MOST_TOGETHER] if node in same[:_MOST_TOGETHER] else [node]
-
-    def _products_by_sums(self, group: list[Node]) -> None:
-        """Write products of fewer rows than tensor cores take: each thread has some columns of the weights."""
-        size = group[0].size
-        block = 1 if size == 1 else self._block(size)
-        pairs = [
-            [(operand_read(read, self.phases.columns), matrix) for read, matrix in operands_of(member)]
-            for member in group
-        ]
-        terms: dict[int, list[list[str]]] = {}
-        for places in _together([read for read, _ in pairs[0]]):
-            reads = [pairs[0][place][0] for place in places]
-            width = padded(math.prod(reads[0].shape)) * len(places)
-            lanes = max(1, min(width, 32 * self.tiling.warps // block))
-            rows = self._rows_of_lanes(reads, lanes, width)
-            for found, line in zip(terms.setdefault(width, [[] for _ in group]), pairs, strict=True):
-                matrix = self._weights_of_lanes([line[place][1] for place in places], block, lanes, width)
-                found.append(f"{rows} * {matrix}")
-        parts: list[list[str]] = [[] for _ in group]
-        for lines in terms.values():
-            within = iter(self._sums([term for line in lines for term in line], 2))
-            for part, line in zip(parts, lines, strict=True):
-                part += [next(within) for _ in line]
-        self.sums |= {member: " + ".join(part) for member, part in zip(group, parts, strict=True)}
-
-    def _rows_of_lanes(self, reads: list[Read], lanes: int, width: int) -> str:
-        """Write rows of operands as `(rows, 1, depth)`, one after the other; lanes take their numbers in turns."""
-        key = ("shared", "rows", *((read.base, read.offset, read.strides) for read in reads), lanes)
-        if key not in self.loaded:
-            rows, depth = self.tiling.rows, width // len(reads)
-            slots = [self.phases.slots[read.base, "operand"] for read in reads if read.kind == "shared"]
-            together = self._packed and len(slots) == len(reads) and all(map(self._dense, reads, slots))
-            if together:
-                tiles = [self._received_rows(reads, slots, width)]
-            else:
-                tiles = [self._operand_tile(read, depth) for read in reads]
-            moved, count = tiles[0], len(tiles)
-            if count == 2:
-                moved = f"tl.permute(tl.join({moved}, {tiles[1]}), [0, 2, 1])"
-            elif count == 4:  # all in one tile: threads exchange them at once
-                halves = f"tl.join({moved}, {tiles[1]}), tl.join({tiles[2]}, {tiles[3]})"
-                moved = f"tl.permute(tl.join({halves}), [0, 3, 2, 1])"
-            name = self.loaded[key] = self._name("a")
-            turns = f"tl.permute(tl.reshape({moved}, [{rows}, {lanes}, {width // lanes}]), [0, 2, 1])"
-            self.body.append(f"{name} = tl.reshape({turns}, [{rows}, 1, {width}])")
-        return self.loaded[key]
-
-    def _received_rows(self, reads: list[Read], slots: list[Slot], width: int) -> str:
-        """Return rows of several operands, one after the other, that other programs have."""
-        depth, each, size = math.prod(reads[0].shape), width // len(reads), slots[0].size
-        inner = "{}" if each == depth else f"tl.arange(0, {width})[None, :]"
-        column = inner if len(reads) == 1 else f"{inner} % {each}"
-        real = column if each == depth else f"tl.minimum({column}, {depth - 1})"
-        places = f"{_slot_at(inner, slots, each)} * 2 * P + {real} + r * {size}"
-        tile = self._receive(
-            slots[0], places, [self.tiling.rows, width], dense=each == depth, start=f"now * {size} * P"
-        )
-        if each != depth:
-            tile = f"tl.where({column} < {depth}, {tile}, 0.0)"
-        return f"{self._as_operand(tile)}.to({self._type})"
-
-    def _operand_tile(self, read: Read, width: int) -> str:
-        """Return whole rows of an operand, rounded as operands are."""
-        depth = math.prod(read.shape)
-        if read.kind == "register":
-            tile = self._full(self._register(read.base), read.shape)
-            if width != depth:
-                real = f"(tl.arange(0, {width})[None, :] < {depth})" if depth == 1 else self._mask_of(depth)
-                tile = f"tl.where({real}, {tile}, 0.0)"
-            return f"{self._as_operand(tile)}.to({self._type})"
-        return f"{self._operand(read, 0, width, depth)}.to({self._type})"
-
-    def _weights_of_lanes(self, matrices: list[Node], block: int, lanes: int, width: int) -> str:
-        """Load weights before the loop, `(1, columns, depth)`, so that a thread has some depth of one column."""
-        views = [locate(matrix) for matrix in matrices]
-        key = ("lanes", *((view.base, view.offset, view.strides) for view in views), block, lanes, width)
-        if key in self.loaded:
-            return self.loaded[key]
-        name = self.loaded[key] = self._name("w")
-        depth, size = matrices[0].shape[0], matrices[0].shape[1]
-        place = f"p{block}_{lanes}_{width}"
-        if place not in self.defined:
-            self.defined.add(place)
-            turn = f"tl.arange(0, {width})[None, None, :]"
-            self.head.append(f"{place} = {turn} % {lanes} * {width // lanes} + {turn} // {lanes}")
-            # columns are neighbours in memory, so Triton gives them to neighbouring threads; the last program number is
-            # zero, but as it does not know that, it does not give several of them to one thread, to load at once
-            first = f"pid * {block}" if size > 1 else "0"  # all programs have a single column
-            self.head.append(f"{place}_n = {first} + tl.arange(0, {block})[None, :, None] + tl.program_id(2)")
-        count = len(matrices)
-        row = place if count == 1 else f"({place} % {width // count})"
-        which, inside = f"({place} // {width // count})", f"({row} < {depth}) & ({place}_n < {size})"
-        parts = []
-        for index, view in enumerate(views):
-            self.constants[view.base.attr[0]] = None
-            offset, (down, across) = str(view.offset), view.strides[-2:]
-            step = _step(views)
-            if step is not None:
-                offset = f"{view.offset} + {which} * {step}"
-            where = f"c{view.base.attr[0]} + {offset} + {row} * {down} + {place}_n * {across}"
-            mask = inside if step is not None else f"{inside} & ({which} == {index})"
-            parts.append(f"tl.load({where}, mask={mask}, other=0.0)")
-            if step is not None:
-                break
-        self.head.append(f"{name} = {self._as_operand(' + '.join(parts))}.to({self._type})")
-        return name
 
     def _apart(self, total: str, count: int, block: int) -> list[str]:
         """Take a tile of several products apart; neighbours in it lie in one thread, so nothing moves."""
@@ -239,7 +136,7 @@ class Products(Reductions):
         depth = math.prod(reads[0].shape)
         slots = [self.phases.slots[read.base, "operand"] for read in reads]
         place, inside = self._places_by_lanes(start, width, share, lanes, depth * len(reads))
-        first = _slot_at(place, slots, depth)
+        first = slot_at(place, slots, depth)
         column = place if len(reads) == 1 else f"({place} % {depth})"
         name = f"f{'_'.join(str(slot.start) for slot in slots)}_{place}"
         if name not in self.defined:
@@ -305,7 +202,7 @@ class Products(Reductions):
             yield self.loaded[_part_key(read, start)], self._weights(matrices, start, width, size)
 
     def _load_parts(self, read: Read, depth: int) -> None:
-        """Load a row in parts, all columns of it, those of other programs all at once."""
+        """Load a row in parts, all columns of it."""
         parts = chunks(depth)
         if _part_key(read, 0) in self.loaded:
             return
@@ -313,52 +210,6 @@ class Products(Reductions):
         for (start, _), tile in zip(parts, tiles, strict=True):
             name = self.loaded[_part_key(read, start)] = self._name("a")
             self.body.append(f"{name} = {tile}")
-
-    def _received_part(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
-        """Return a part of a row that other programs have."""
-        slot = self.phases.slots[read.base, "operand"]
-        shape, lanes = [self.tiling.rows, width], f"({start} + tl.arange(0, {width})[None, :])"
-        if self._dense(read, slot) and start + width <= slot.size:
-            tile = self._receive(slot, f"r * {slot.size} + {start} + {{}}", shape, dense=True)
-        else:
-            real = f"tl.minimum({lanes}, {depth - 1})" if start + width > depth else lanes
-            place = place_of(read, f"({first} + {real})" if first else real)
-            tile = self._receive(slot, f"r * {slot.size} + {place}", shape)
-        return self._as_operand(f"tl.where({lanes} < {depth}, {tile}, 0.0)" if start + width > depth else tile)
-
-    def _dense(self, read: Read, slot: Slot) -> bool:
-        """Tell whether a row is read as it lies, and programs have written all of it, in groups of four."""
-        base = read.base
-        whole = read.offset == 0 and in_order(read.strides, read.shape) and base.size == math.prod(read.shape)
-        return whole and base.op != "cat" and not by_heads(base) and slot.size % 4 == 0
-
-    def _operand(self, read: Read, start: int, width: int, depth: int, first: int = 0) -> str:
-        """Return a part of a row, all columns of it, as a product takes it."""
-        lanes = f"({start} + tl.arange(0, {width})[None, :])"
-        mask = "" if start + width <= depth else f" & ({lanes} < {depth})"
-        kind = f"tl.{self.form.operand}"
-        if read.kind == "number":
-            return f"tl.full([{self.tiling.rows}, {width}], {literal(read.base)}, {kind})"
-        place = place_of(read, f"({first} + {lanes})" if first else lanes)
-        if read.kind == "memory":
-            source, index = read.base.attr if read.base.op == "input" else ("c", read.base.attr[0])
-            if source == "c":
-                self.constants[index] = None
-                where = f"c{index} + r * 0 + {place}"
-            else:
-                self.inputs[source, index] = None
-                where = f"{source}{index} + t * {source}{index}_t + r * {source}{index}_b + {place}"
-            return self._as_operand(f"tl.load({where}, mask=live{mask}, other=0.0)")
-        if self._packed:
-            return self._received_part(read, start, width, depth, first)
-        slot = self.phases.slots[read.base, "operand"]
-        where = f"operands + {self._in_slot(slot, 'now')} + {place}"
-        return self._as_operand(f'tl.load({where}, mask=rm{mask}, other=0.0, cache_modifier=".cg")')
-
-    def _as_operand(self, text: str) -> str:
-        """Return a tile in the precision of products; Triton's interpreter multiplies the bits of a bfloat16."""
-        narrow = f"({text}).to(tl.{self.form.operand})"
-        return f"{narrow}.to(tl.float32)" if self.form.widened else narrow
 
     def _weights(self, matrices: list[Node], start: int, width: int, size: int) -> str:
         """Return the columns of this program of several matrices, loaded before the loop."""
@@ -440,35 +291,8 @@ class Products(Reductions):
         return self._operand(read, start, width, depth, head * depth)
 
 
-def _step(views: list[View]) -> int | None:
-    """Return how far from one another matrices lie in one tensor, if they do so evenly: they are then loaded as one."""
-    first = views[0]
-    step = views[1].offset - first.offset if len(views) > 1 else 0
-    even = all(
-        view.base is first.base and view.strides == first.strides and view.offset == first.offset + index * step
-        for index, view in enumerate(views)
-    )
-    return step if even else None
-
-
-def _slot_at(place: str, slots: list[Slot], depth: int) -> str:
-    """Return how many numbers of a row lie before the slot of each place in several rows, one after the other."""
-    first = str(slots[0].start)
-    for index, slot in enumerate(slots[1:], 1):
-        first = f"tl.where({place} >= {index * depth}, {slot.start}, {first})"
-    return f"({first})"
-
-
 def _part_key(read: Read, start: int) -> tuple[object, ...]:
     return "shared", "operand", read.base, read.offset, read.strides, read.shape, start
-
-
-def _together(reads: list[Read]) -> list[list[int]]:
-    """Return the places of operands that are read as one: all, if they are two or four of as many numbers."""
-    places = list(range(len(reads)))
-    if len(reads) in (2, 4) and len({math.prod(read.shape) for read in reads}) == 1:
-        return [places]
-    return [[place] for place in places]
 
 
 def _rows(node: Node) -> list[Node]:

@@ -1,4 +1,9 @@
-"""One program of the plan as the source of a Triton kernel: a loop over steps around the phases of one step."""
+"""One program of the plan as the source of a Triton kernel: a loop over steps around the phases of one step.
+
+Weights are loaded before the loop, the sequences of a step during the one before it. Between phases, and where a step
+reads from memory what the one before has written there, programs of a tile meet at a barrier; those of one row wait for
+each word by itself instead, and meet at most once, at the end of a step.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""How a batch and the columns of its values are dealt to programs, and when they do not fit."""
+"""How a batch and the columns of its values are dealt to programs, and when they do not fit.
+
+A small batch has a row a program, or a row of a few programs, with all weights in registers of their threads, which
+multiply and sum by themselves: tensor cores would have 15 rows of 16 empty. Other batches have tiles of 16 or 32 rows
+for tensor cores, with one program for all columns or with several that meet at barriers.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Form:
     """The one phase that this kernel does, of one step; none for all phases of all steps."""
 
     def packing(self, memory: str) -> str:
-        """Return how the numbers of a memory are packed where programs pass them on: see `exchange`."""
+        """Return how the numbers of a memory are packed where programs pass them on: see `words`."""
         if self.computed == "float64":
             return "f64"
         if memory == "operands" and self.operand != "float32":
