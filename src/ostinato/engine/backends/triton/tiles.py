@@ -116,7 +116,7 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     columns += [count for count in (-(-wide // block) for block in _BLOCKS) if 1 < count <= limits.programs]
     found = [
         tiling
-        for tiling in (Tiling(rows, count, _warps(phases, count)) for count in columns for rows in _ROWS)
+        for tiling in (Tiling(rows, count, _WARPS) for count in columns for rows in _ROWS)
         if fits(phases, tiling, bytes_each, limits)
     ]
     if not found:
@@ -136,18 +136,6 @@ _MOST_WEIGHTS = 144
 """Weights that a thread has in registers at most."""
 _ROUNDS_ALONE = 4
 """How often the device may be filled by programs of one row; with more, tensor cores do the rows of a tile sooner."""
-
-
-def _warps(phases: Phases, columns: int) -> int:
-    """Return how many warps a program of a tile for tensor cores has.
-
-    Where a program has few columns of one product alone, as backward, warps take different rows of the weights, and
-    twice as many hold half as much each.
-    """
-    products = [node for node in _computed(phases) if node.op == "matmul"]
-    rows = [tuple(node.inputs[: len(node.inputs) - node.attr[0] : 2]) for node in products]
-    together = max((rows.count(row) for row in rows), default=1)
-    return 2 * _WARPS if columns > 1 and together == 1 else _WARPS
 
 
 def in_threads(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> Tiling | None:
