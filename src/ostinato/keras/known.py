@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ostinato.engine.beside import Beside
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.plain import plain_now, saving_is_watched
-from ostinato.engine.run.quick import Calls, Ragged, Walk, calls_alone, ragged_of, run_calls
+from ostinato.engine.run.quick import Calls, Ragged, Walk, calls_alone, ragged_of, run_calls, walked
 from ostinato.engine.run.unchanged import checker
 from ostinato.keras import quick
 from ostinato.keras.loop import KINDS, dropout_of, form_of, mask_of, outputs, weights_of
@@ -102,7 +102,7 @@ class Known:
             xs, inputs = xs * inputs[0], []
         tensors = [*weights_of(cell), *inputs, *carried]
         tensors = [each if each.is_contiguous() else each.contiguous() for each in tensors]
-        found = self._found(form, xs, tensors, reverse, real is not None)
+        found = self._found(form, xs, tensors, reverse, walked(None if real is None else real.lengths))
         if found is None:
             return None
         ragged: Ragged | None = None
@@ -118,16 +118,18 @@ class Known:
         result = every if sequences else final
         return (result, *last) if states else result
 
-    def _found(self, form: Any, xs: Tensor, tensors: list[Tensor], reverse: bool, ragged: bool) -> _Arranged | None:
+    def _found(
+        self, form: Any, xs: Tensor, tensors: list[Tensor], reverse: bool, steps: int | None
+    ) -> _Arranged | None:  # fmt: skip
         """Return what calls of this kind need, arranged now if they never were or if a tensor is not as it was."""
         key = (
             form, xs.shape, xs.requires_grad, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(), reverse,
-            ragged, torch.get_default_dtype(),
+            steps, torch.get_default_dtype(),
         )  # fmt: skip
         found = self.arranged.get(key)
         if found is None or not found.check(xs, *tensors):
             states = 2 if self.name == "LSTMCell" else 1
-            found = _arrange(quick.Loop(self.name, form, tensors, xs, [xs.new_zeros(1)] * states), reverse, ragged)
+            found = _arrange(quick.Loop(self.name, form, tensors, xs, [xs.new_zeros(1)] * states), reverse, steps)
             if found is not None:
                 if len(self.arranged) >= _MOST_SHAPES:
                     self.arranged.clear()
@@ -135,7 +137,7 @@ class Known:
         return found
 
 
-def _arrange(loop: quick.Loop, reverse: bool, ragged: bool) -> _Arranged | None:
+def _arrange(loop: quick.Loop, reverse: bool, steps: int | None) -> _Arranged | None:
     """Look up the plan of a loop from zeros, if it is known and the quick way takes it."""
     dtype = loop.xs.dtype
     if not all(type(each) in _PLAIN and each.is_cpu and each.dtype is dtype for each in loop.tensors):
@@ -146,7 +148,7 @@ def _arrange(loop: quick.Loop, reverse: bool, ragged: bool) -> _Arranged | None:
     executable = known.ready.executable
     walk = Walk(executable, known.ready.number, reverse)
     save = torch.is_grad_enabled() and executable.plan.backward is not None
-    calls = calls_alone(walk, loop.xs.shape[0], loop.xs.shape[1], save=save, ragged=ragged)
+    calls = calls_alone(walk, loop.xs.shape[0], loop.xs.shape[1], save=save, walked=steps)
     if calls is None:
         return None
     pick: Any = itemgetter(*known.order) if len(known.order) > 1 else lambda tensors: (tensors[known.order[0]],)

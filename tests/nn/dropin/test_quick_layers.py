@@ -6,11 +6,12 @@ import pytest
 import torch
 from peers import pair
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import ostinato
 from ostinato.engine.run import quick as engine_quick
+from ostinato.nn.dropin.quick import Known
 
 OPTIONS = [{"num_layers": 2}, {"bidirectional": True}, {"num_layers": 3, "bidirectional": True, "bias": False}]
 
@@ -167,3 +168,75 @@ def test_gradients_of_no_steps_at_all_are_zero(kind) -> None:
         ys, last = ostinato.scan(cell, xs, lengths=[0, 0], reverse=reverse)
         found = torch.autograd.grad(ys.sum() + sum(part.sum() for part in leaves(last)), [xs, *cell.parameters()])
         assert not any(part.any() for part in found)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=str)
+def test_packed_sequences_give_to_the_bit_what_padded_ones_give(monkeypatch, kind, options) -> None:
+    ours = getattr(ostinato.nn, kind.__name__)(3, 5, **options).double()
+    walks = len(ours._all_weights)
+    for lengths in ([4, 6, 1], [6, 6, 6], [5], [1, 1, 2, 6, 3]):
+        xs = torch.randn(max(lengths), len(lengths), 3, dtype=torch.double, requires_grad=True)
+        start = [torch.randn(walks, len(lengths), 5, dtype=torch.double, requires_grad=True) for _ in range(2)]
+        start = tuple(start) if kind is nn.LSTM else start[0]
+        for state in (None, start):
+
+            def call():
+                given = pack_padded_sequence(xs, torch.tensor(lengths), enforce_sorted=False)  # noqa: B023
+                ys, last = ours(given, state)  # noqa: B023
+                loss = ys.data.square().sum() + sum(part.cos().sum() for part in leaves(last))
+                wanted = [xs, *([] if state is None else leaves(state)), *ours.parameters()]  # noqa: B023
+                return [ys.data, *leaves(last), *torch.autograd.grad(loss, wanted)]
+
+            call()
+            found = call()
+            with monkeypatch.context() as patch:
+                patch.setattr(Known, "run", lambda *_, **__: None)  # padded, walk by walk, and packed again
+                expected = call()
+            assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_packed_sequences_have_gradients_of_gradients_batches_of_them_and_a_count_of_operations(options) -> None:
+    theirs, ours = (layer.double() for layer in pair(nn.LSTM, 3, 5, **options))
+    xs = torch.randn(6, 3, 3, dtype=torch.double, requires_grad=True)
+
+    def outputs(layer):
+        return layer(pack_padded_sequence(xs, torch.tensor([6, 4, 1])))
+
+    for _ in range(2):
+        found = []
+        for layer in (theirs, ours):
+            ys, (h, _) = outputs(layer)
+            (first,) = torch.autograd.grad(ys.data.square().sum() + h.sum(), xs, create_graph=True)
+            found.append([first, *torch.autograd.grad(first.square().sum(), [xs, *layer.parameters()])])
+        torch.testing.assert_close(found[1], found[0])
+    ys, (h, _) = outputs(ours)
+    one_by_one = [torch.autograd.grad(ys.data[row, 0], xs, retain_graph=True)[0] for row in range(3)]
+    rows = torch.eye(len(ys.data), dtype=torch.double)[:3]
+    (at_once,) = torch.autograd.grad(ys.data[:, 0], xs, rows, is_grads_batched=True, retain_graph=True)
+    torch.testing.assert_close(at_once, torch.stack(one_by_one))
+    with FlopCounterMode(display=False) as counter:
+        (watched,) = torch.autograd.grad(h.sum(), xs, retain_graph=True)
+    assert counter.get_total_flops()
+    torch.testing.assert_close(watched, torch.autograd.grad(h.sum(), xs)[0])
+
+
+def test_packed_sequences_that_do_not_fit_a_known_layer_raise_what_torch_raises() -> None:
+    theirs, ours = pair(nn.GRU, 3, 5)
+    sizes = torch.tensor([3, 2, 1])
+    for layer in (theirs, ours):
+        for _ in range(2):
+            layer(PackedSequence(torch.randn(6, 3), sizes))
+    wrong = {
+        "another width": PackedSequence(torch.randn(6, 4), sizes),
+        "more rows later": PackedSequence(torch.randn(6, 3), torch.tensor([2, 3, 1])),
+        "too many": PackedSequence(torch.randn(6, 3), torch.tensor([3, 3, 1])),
+    }
+    for name, given in wrong.items():
+        raised = []
+        for layer in (theirs, ours):
+            with pytest.raises(Exception) as error:  # noqa: PT011 - whatever PyTorch's is
+                layer(given)
+            raised.append(error.type)
+        assert raised[0] == raised[1], name

@@ -5,11 +5,11 @@ This file is the one door: nothing else outside of a backend's folder names it.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ostinato.engine.plan.graph import Unsupported
+from ostinato.engine.switches import switch
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def default_target(device: torch.device) -> Target:
         return Target(device.type)
     from ostinato.engine.backends.cpu.target import host_target
 
-    return host_target(os.environ.get("OSTINATO_TARGET", ""))
+    return host_target(switch("OSTINATO_TARGET", ""))
 
 
 def half_target(device: torch.device) -> Target | None:
@@ -69,7 +69,7 @@ def half_target(device: torch.device) -> Target | None:
     They do where the processor has instructions for them. `OSTINATO_BF16=on` in the environment has them done by others
     where it has not, slower, so that tests see the same rounding on every machine; `off` leaves all to float32.
     """
-    wanted = os.environ.get("OSTINATO_BF16", "auto").lower()
+    wanted = switch("OSTINATO_BF16", "auto").lower()
     if wanted not in ("auto", "on", "off"):
         raise UsageError(f'OSTINATO_BF16 is "{wanted}"; expected auto, on or off')
     if device.type != "cpu" or wanted == "off":

@@ -87,10 +87,22 @@ class Executable(Backend, ABC):
         del steps, batch, reverse, ragged, resets
 
     def quick_rows(self, lengths: Tensor, steps: int) -> Any:
-        """Return lengths as the quick way reads them; none if it cannot."""
+        """Return lengths as the quick way reads them: `lengths`, a copy, and what is the backend's own.
+
+        None if it cannot, or if a length is not between 0 and `steps`.
+        """
         del lengths, steps
 
-    def quick_layers(self, layers: Any, steps: int, batch: int, *, save: bool, ragged: bool = False) -> Any:
+    def quick_packed(self, sizes: Sequence[int], positions: int) -> Any:
+        """Return how many rows each step of packed sequences has as the quick way reads it.
+
+        None if it cannot, or if these are no sizes of so many positions.
+        """
+        del sizes, positions
+
+    def quick_layers(
+        self, layers: Any, steps: int, batch: int, *, save: bool, ragged: bool = False, packed: bool = False
+    ) -> Any:
         """Return what runs several layers in one program, forward and, with `save`, backward; none if it has none.
 
         Args:
@@ -99,8 +111,9 @@ class Executable(Backend, ABC):
             batch: rows.
             save: whether gradients may be asked for.
             ragged: whether rows have lengths.
+            packed: whether these come as packed sequences.
         """
-        del layers, steps, batch, save, ragged
+        del layers, steps, batch, save, ragged, packed
 
     def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return memory of the machine, whose numbers are not set."""

@@ -95,6 +95,8 @@ class Look:
     """Whether code of other libraries runs, which may keep something from step to step."""
     arranged: dict[Any, Any] = field(default_factory=dict)
     """For whoever runs the cell: what calls of each shape need, as long as it is as it was."""
+    outputs: dict[Any, torch.Size] = field(default_factory=dict)
+    """The same: the shapes of its outputs."""
 
     @property
     def draws(self) -> bool:

@@ -30,10 +30,11 @@ from ostinato.engine.plan.graph import NotNow, Unsupported
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.plan.plan import Plan
 from ostinato.engine.run.agreement import check_agreement
+from ostinato.engine.run.carrying import Carrying
 from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
 from ostinato.engine.run.plain import engine_is_on as engine_is_on
-from ostinato.engine.run.quick import Walk, calls_alone, scan_quickly
+from ostinato.engine.run.quick import Walk, calls_alone, scan_quickly, walked
 from ostinato.engine.run.repeated import remember, wanted_of
 from ostinato.engine.run.transforms import has_rules, outside_of_transforms, over_rows, scan_transformed, transformed
 from ostinato.engine.run.twice import Again, Source
@@ -60,8 +61,8 @@ class Request(NamedTuple):
     reverse: bool
     apart: bool = False
     """Whether the outputs may be changed in place, and so must not lie in the memory of anything else."""
-    mixed: bool = False
-    """Whether products of matrices are made in bfloat16, see `mixed_now`."""
+    mixed: bool | None = None
+    """Under autocast, whether products of matrices are made in bfloat16, see `mixed_now`; none elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,11 @@ def scan_compiled(
 def _scan_compiled(
     owner: nn.Module, cell: nn.Module, request: Request, seen: Look
 ) -> tuple[Tensor, State] | Unsupported:
+    as_owner, carries = seen, type(cell) is Carrying
     if cell is not owner:
         seen = _look_at_wrapper(owner, cell)
     xs, state, lengths, resets, reverse, apart, mixed = request
-    ready = _find(owner, cell, xs, state, seen, mixed)
+    ready = _find(owner, cell, xs, state, seen, bool(mixed))
     if isinstance(ready, Unsupported):
         return ready
     values = list(seen.tensors.values())
@@ -148,23 +150,24 @@ def _scan_compiled(
     elif not torch._C._len_torch_dispatch_stack():
         options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths, "resets": resets}
         results = scan_quickly(ready.executable, ready.number, values, xs, flat, **options)
-        # autocast is off by now: calls that are not under it would find those of halves
-        if results is not None and cell is owner and not seen.drawing and not mixed:
-            _remember(ready, request, seen, save=save)
+        if results is not None and (cell is owner or carries) and not seen.drawing:
+            _remember(ready, request, as_owner, list(seen.tensors.values()), save=save, states=carries)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
 
 
-def _remember(ready: Ready, request: Request, seen: Look, *, save: bool) -> None:
+def _remember(
+    ready: Ready, request: Request, seen: Look, values: Sequence[Tensor], *, save: bool, states: bool
+) -> None:  # fmt: skip
     """Keep what the next call of this kind needs."""
-    xs, state, lengths, resets, reverse, *_ = request
+    xs, state, lengths, resets, reverse, _, mixed = request
     walk = Walk(ready.executable, ready.number, reverse)
-    ragged, marked = lengths is not None, resets is not None
-    calls = calls_alone(walk, *xs.shape[:2], save=save, ragged=ragged, resets=marked)
+    calls = calls_alone(walk, *xs.shape[:2], save=save, walked=walked(lengths), resets=resets is not None)
     if calls is not None:
-        remember(seen, calls, wanted_of(xs, state, lengths, resets, reverse), random=ready.executable.is_random)
+        wanted = wanted_of(xs, state, lengths, resets, reverse, mixed=mixed, states=states)
+        remember(seen, calls, wanted, values, random=ready.executable.is_random)
 
 
 # as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called

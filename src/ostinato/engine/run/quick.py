@@ -52,12 +52,18 @@ class Calls:
         forward: what runs them.
         backward: the same for gradients; none if nobody asks for them.
         stacked: whether states are `(walks, batch, ...)` rather than `(batch, ...)`, which only one walk can have.
+        packed: whether sequences come packed, `(positions, ...)`.
     """
 
-    __slots__ = ("__weakref__", "backward", "count", "forward", "goals", "layers", "reads_x", "sides", "stacked")
+    __slots__ = (
+        "__weakref__", "backward", "count", "forward", "goals", "layers", "packed", "reads_x", "sides", "stacked",
+    )  # fmt: skip
 
-    def __init__(self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool) -> None:
+    def __init__(
+        self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool, packed: bool = False
+    ) -> None:
         self.layers, self.forward, self.backward, self.stacked = layers, forward, backward, stacked
+        self.packed = packed
         walks = [walk for layer in layers for walk in layer]
         self.count = sum(walk.taken for walk in walks)
         flags = [walk.executable.read_backward for walk in walks]
@@ -94,10 +100,13 @@ class _Sides:
         self.shapes: list[torch.Size] = []
 
     def look(self, calls: Calls, given: Sequence[Tensor]) -> None:
-        """Remember what tensors are given: all calls of this kind have tensors of this kind."""
+        """Remember what tensors are given: all calls of this kind have tensors of this kind.
+
+        But the first size of x: a row that is alone may have more steps than are walked, packed rows differ in theirs.
+        """
         end = calls.count + 1
         self.shapes = [tensor.shape for tensor in given]
-        self.check = checker(given[1:end], given[:1], given[end:])
+        self.check = checker(given[1:end], given[:1], given[end:], free=True)
 
 
 def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
@@ -110,11 +119,22 @@ def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
 class Ragged(NamedTuple):
     """What the rows of a call have of their own: lengths, and steps before which they return to their start."""
 
-    lengths: Tensor | None
+    steps: int
+    """That are walked: all there are, or those of a row that is alone, of which the others are not looked at."""
+    numbers: Sequence[int] | Tensor | None
+    """The lengths; a copy."""
     rows: Any
-    """As the backend reads them."""
+    """Lengths of several rows as the backend reads them."""
     marks: Tensor | None = None
     """Resets, `(time, batch)`, as bytes."""
+
+    sizes: Sequence[int] | None = None
+    """Of packed sequences: how many rows each step has."""
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Return the lengths as a tensor."""
+        return None if self.numbers is None else torch.as_tensor(self.numbers)
 
 
 def scan_quickly(
@@ -144,7 +164,7 @@ def scan_quickly(
         if ragged is None:
             return None
     walk = Walk(executable, number, reverse)
-    calls = calls_alone(walk, steps, batch, save=save, ragged=lengths is not None, resets=resets is not None)
+    calls = calls_alone(walk, steps, batch, save=save, walked=walked(lengths), resets=resets is not None)
     if calls is None:
         return None
     if not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
@@ -156,17 +176,36 @@ def scan_quickly(
 def ragged_of(
     executable: Executable, lengths: Tensor | None, steps: int, resets: Tensor | None = None
 ) -> Ragged | None:  # fmt: skip
-    """Return lengths, `(batch,)`, and resets, `(time, batch)`, as plans read them, or none if they cannot."""
-    rows = None if lengths is None else executable.quick_rows(lengths, steps)
-    if rows is None and lengths is not None:
-        return None
-    # copies: the caller's may be changed until the backward pass
+    """Return lengths, `(batch,)`, and resets, `(time, batch)`, as plans read them.
+
+    None if they cannot, as where a length is not between 0 and `steps`.
+    """
+    # a copy, as those of lengths are: the caller's may be changed until the backward pass
     marks = None if resets is None else resets.to(torch.uint8).contiguous()
-    return Ragged(None if lengths is None else lengths.clone(), rows, marks)
+    if lengths is None:
+        return Ragged(steps, None, None, marks)
+    if len(lengths) == 1:
+        alone = int(lengths)
+        return Ragged(alone, (alone,), None, marks) if 0 < alone <= steps else None
+    rows = executable.quick_rows(lengths, steps)
+    return None if rows is None else Ragged(steps, rows.lengths, rows, marks)
+
+
+_OF_SEVERAL = -1
+
+
+def walked(lengths: Tensor | None) -> int | None:
+    """Return what calls with lengths differ by: the steps of a row that is alone, a number below zero for several rows.
+
+    A row that is alone is run as a shorter one, whose outputs end with zeros. None without lengths.
+    """
+    if lengths is None:
+        return None
+    return int(lengths) if len(lengths) == 1 else _OF_SEVERAL
 
 
 def calls_alone(
-    walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool = False, resets: bool = False
+    walk: Walk, steps: int, batch: int, *, save: bool, walked: int | None = None, resets: bool = False
 ) -> Calls | None:
     """Return what calls of one walk need, states being `(batch, ...)`; none where only the longer way can.
 
@@ -175,10 +214,13 @@ def calls_alone(
         steps: of the sequences.
         batch: rows.
         save: whether gradients may be asked for.
-        ragged: whether rows have lengths.
+        walked: which steps, see the function of this name.
         resets: whether rows return to their start before marked steps.
     """
     executable, reverse = walk.executable, walk.reverse
+    ragged = walked == _OF_SEVERAL
+    if walked is not None and not ragged:
+        steps = walked
     forward = executable.quick_forward(steps, batch, reverse, save=save, ragged=ragged, resets=resets)
     if forward is None:
         return None
@@ -191,8 +233,14 @@ def calls_alone(
     return calls
 
 
+def packed_of(executable: Executable, sizes: Sequence[int], positions: int) -> Ragged | None:
+    """Return how many rows each step of packed sequences has as plans read it, or none if they cannot."""
+    rows = executable.quick_packed(sizes, positions)
+    return None if rows is None else Ragged(len(sizes), rows.lengths, rows, None, rows.sizes)
+
+
 def calls_of(
-    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, ragged: bool = False
+    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, packed: bool = False
 ) -> Calls | None:
     """Return what calls of several layers need, states being `(walks, batch, ...)`; none if they do not go together.
 
@@ -201,11 +249,11 @@ def calls_of(
         steps: of the sequences.
         batch: rows.
         save: whether gradients may be asked for.
-        ragged: whether rows have lengths.
+        packed: whether sequences come packed, of rows that are not all equally long.
     """
     plans = [[(walk.executable, walk.reverse) for walk in layer] for layer in layers]
-    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=ragged)
-    return None if found is None else Calls(layers, *found, stacked=True)
+    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=packed, packed=packed)
+    return None if found is None else Calls(layers, *found, stacked=True, packed=packed)
 
 
 def run_calls(
@@ -217,12 +265,12 @@ def run_calls(
     Nothing of PyTorch's may be tracing or transforming this call; parameters and states are dense.
     """
     if calls.backward is None:
-        x = x if x.is_contiguous() else dense(x)
+        x = x if x.is_contiguous() else x.contiguous() if calls.packed else dense(x)
         y, lasts, _ = calls.forward(parameters, x, starts, seed, *marks_of(ragged))
         return (y, *lasts)
     if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
-        x = x.contiguous() if calls.reads_x else dense(x)
+        x = x.contiguous() if calls.reads_x or calls.packed else dense(x)
     results: tuple[Tensor, ...] = _apply(calls, seed, ragged, x, *parameters, *starts)
     return results
 
@@ -250,18 +298,18 @@ class _Quick(torch.autograd.Function):
             versions = [tensor._version for tensor in unread]
         except RuntimeError:  # tensors of inference mode have none
             versions = [version(tensor) for tensor in unread]
-        ctx.call = calls, seed, ragged, sides, unread, versions
+        ctx.call = calls, seed, ragged, sides, unread, versions, len(given[0])
         ctx.save_for_backward(chunk, *sides.pick(given))
         return (y, *lasts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Run the plans' backward programs; through the eager loop if the gradients are to be differentiated."""
-        calls, seed, ragged, sides, unread, versions = ctx.call
+        calls, seed, ragged, sides, unread, versions, count = ctx.call
         chunk, *saved = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         given = sides.join((*saved, *unread))
         results: list[Tensor | None] = [None] * (AHEAD + len(given))
-        if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
+        if len(given[0]) == count and sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
             rows, marks = marks_of(ragged)
             weights, dx, dstates = calls.backward(
@@ -277,8 +325,9 @@ class _Quick(torch.autograd.Function):
         twice = torch.is_grad_enabled()
         if twice:
             check_unchanged(unread, versions)
-        if [tensor.shape for tensor in given] != sides.shapes:
-            refuse_shapes(given, sides.shapes)
+        shapes = [torch.Size((count, *sides.shapes[0][1:])), *sides.shapes[1:]]
+        if [tensor.shape for tensor in given] != shapes:
+            refuse_shapes(given, shapes)
         call = Call(calls, seed, ragged, given)
         found = differentiable(call, grads) if twice else gradients(call, chunk, grads)
         for place, gradient in zip(goals(calls, len(given)), found, strict=True):

@@ -27,16 +27,20 @@ def is_plain(grad: Tensor | None) -> bool:
 
 def cotangents(grads: Sequence[Tensor | None], dtype: torch.dtype) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     """Return the gradients of outputs and of last states as programs read them."""
-    dy, *dlast = [
-        grad
-        if grad is None or (grad.dtype is dtype and grad.is_contiguous() and not grad.is_neg())
-        else grad.to(dtype).resolve_neg()
-        for grad in grads
-    ]
-    return (
-        dy if dy is None or dy.is_contiguous() else dense(dy),
-        [grad if grad is None or grad.is_contiguous() else grad.contiguous() for grad in dlast],
-    )
+    dy = grads[0]
+    if dy is not None:
+        dy = _plain(dy, dtype)
+        if not dy.is_contiguous():
+            # a sum's is one number for all, whose features lie on one another
+            dy = dense(dy) if dy.stride(-1) else dy.contiguous()
+    return dy, [grad if grad is None else _plain(grad, dtype).contiguous() for grad in grads[1:]]
+
+
+def _plain(grad: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a gradient of a type, kept with the sign that it has."""
+    if grad.dtype is not dtype:
+        grad = grad.to(dtype)
+    return grad.resolve_neg() if grad.is_neg() else grad
 
 
 class Call(NamedTuple):
@@ -50,8 +54,29 @@ class Call(NamedTuple):
 
     @property
     def x(self) -> Tensor:
-        """Return the sequences."""
-        return self.given[0]
+        """Return the sequences, `(time, batch, ...)`."""
+        found: Tensor = self.opened(self.given[0])
+        return found
+
+    def opened(self, packed: Any) -> Any:
+        """Return packed sequences, or gradients of such, with zeros where rows have ended; any other as they are."""
+        if packed is None or self.ragged is None or self.ragged.sizes is None:
+            return packed
+        steps, batch = len(self.ragged.sizes), self.ragged.sizes[0]
+        rows = packed.new_zeros((steps * batch, *packed.shape[1:])).index_copy(0, self._places(), packed)
+        return rows.view(steps, batch, *packed.shape[1:])
+
+    def closed(self, rows: Tensor) -> Tensor:
+        """Return sequences packed again if they came so."""
+        if self.ragged is None or self.ragged.sizes is None:
+            return rows
+        return rows.flatten(0, 1).index_select(0, self._places())
+
+    def _places(self) -> Tensor:
+        assert self.ragged is not None
+        assert self.ragged.sizes is not None
+        sizes = self.ragged.sizes
+        return torch.tensor([step * sizes[0] + row for step, size in enumerate(sizes) for row in range(size)])
 
     @property
     def parameters(self) -> Sequence[Tensor]:
@@ -135,15 +160,16 @@ def gradients(call: Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list
 def _watched(call: Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list[Tensor]:
     """Go through PyTorch's dispatcher, walk by walk, where something counts or traces operations."""
     calls, kept = call.calls, call.calls.forward.kept
-    dy, ends, number = grads[0], grads[1:], len(calls.walks)
+    dy, ends, number = call.opened(grads[0]), grads[1:], len(calls.walks)
+    sequences = call.x
     weights: list[Tensor] = []
     states: list[list[Tensor]] = []
     dx: Tensor | None = None
     for place in reversed(range(len(calls.layers))):
         layer = calls.layers[place]
         number -= len(layer)
-        total = call.x.shape[:2]
-        x = call.x if not place else _kept(chunk, kept.between[place - 1], (*total, _width(calls.layers[place - 1])))
+        total = torch.Size((calls.forward.shape.steps, calls.forward.shape.batch))
+        x = sequences if not place else _kept(chunk, kept.between[place - 1], (*total, _width(calls.layers[place - 1])))
         found = []
         for way, walk in enumerate(layer):
             starts = call.starts or [x.new_zeros(shape) for shape in calls.backward.states]
@@ -160,7 +186,7 @@ def _watched(call: Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list[
         dx = dy = sum(sums[1:], sums[0]) if sums else None
     leaves = list(zip(*states, strict=True)) if call.starts else []
     stacked = [torch.stack(leaf) if calls.stacked else leaf[0] for leaf in leaves]
-    return [*weights, *([] if calls.backward.dx is None or dx is None else [dx]), *stacked]
+    return [*weights, *([] if calls.backward.dx is None or dx is None else [call.closed(dx)]), *stacked]
 
 
 def _kept(chunk: Tensor, place: int, shape: Sequence[int]) -> Tensor:
@@ -192,12 +218,13 @@ def differentiable(call: Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
     calls = call.calls
     call = call._replace(given=renamed(call.given))
     if len(calls.walks) == 1:
-        states = call.starts or [call.x.new_zeros(shape) for shape in calls.backward.states]
+        x = call.x
+        states = call.starts or [x.new_zeros(shape) for shape in calls.backward.states]
         dlast = [_of_walk(calls, grad, 0) for grad in grads[1:]]
-        found = references[calls.walks[0].number](call.of(0, call.x, states), grads[0], dlast)
+        found = references[calls.walks[0].number](call.of(0, x, states), call.opened(grads[0]), dlast)
         weights, dx, dstates = _apart(calls.walks[0], found)
         dstates = [grad[None] if calls.stacked else grad for grad in dstates] if call.starts else []
-        return [*weights, *([] if dx is None else [dx]), *dstates]
+        return [*weights, *([] if dx is None else [call.closed(dx)]), *dstates]
     outputs = [pair for pair in zip(_run_again(call), grads, strict=True) if pair[1] is not None]
     wanted = [call.given[goal - AHEAD] for goal in goals(calls, len(call.given))]
     asked = [tensor for tensor in wanted if tensor.requires_grad]
@@ -223,4 +250,4 @@ def _run_again(call: Call) -> list[Tensor]:
             lasts.append(rest[: len(starts)])
             number += 1
         x = torch.cat(outputs, -1)
-    return [x, *(torch.stack(parts) for parts in zip(*lasts, strict=True))]
+    return [call.closed(x), *(torch.stack(parts) for parts in zip(*lasts, strict=True))]

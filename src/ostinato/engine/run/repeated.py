@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from ostinato.engine.front.state import State, built, leaves, structure
 from ostinato.engine.front.watch import Look, watched_by_all_modules
 from ostinato.engine.plan.linear import is_wanted
-from ostinato.engine.run.plain import plain_now
-from ostinato.engine.run.quick import Calls, ragged_of, run_calls
+from ostinato.engine.run.plain import plain_but_for_autocast, plain_now
+from ostinato.engine.run.quick import Calls, ragged_of, run_calls, walked
 from ostinato.engine.run.unchanged import checker
 
 _PLAIN = (Tensor, nn.Parameter)
@@ -50,20 +51,33 @@ class Wanted(NamedTuple):
     lengths: Tensor | None
     resets: Tensor | None
     reverse: bool
+    mixed: bool | None = None
+    """Under autocast, whether products of matrices are made in bfloat16; none elsewhere."""
+    states: bool = False
+    """Whether the outputs carry the states along."""
+
+    def from_zeros(self) -> Wanted:
+        """Return the same from zeros, which the program has itself."""
+        return self._replace(starts=[])
 
     def key(self) -> tuple[Any, ...]:
         """Return what calls of a cell differ by, beside the kinds of their tensors."""
         return (
-            self.xs.shape, self.xs.requires_grad, self.form, self.lengths is None, self.resets is None,
-            self.reverse, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(), torch.get_default_dtype(),
+            self.xs.shape, self.xs.requires_grad, self.form, not self.starts, walked(self.lengths), self.resets is None,
+            self.reverse, self.mixed, self.states, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(),
+            torch.get_default_dtype(),
         )  # fmt: skip
 
 
-def wanted_of(xs: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None, reverse: bool) -> Wanted:
+def wanted_of(
+    xs: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None, reverse: bool, *,
+    mixed: bool | None = None, states: bool = False,
+) -> Wanted:  # fmt: skip
     """Return a scan that is asked for."""
     if type(state) is tuple and all(type(leaf) is Tensor for leaf in state):  # as most are
-        return Wanted(xs, (None,) * len(state), list(state), lengths, resets, reverse)  # type: ignore[arg-type]
-    return Wanted(xs, structure(state), leaves(state), lengths, resets, reverse)
+        form: Any = (None,) * len(state)
+        return Wanted(xs, form, list(state), lengths, resets, reverse, mixed, states)  # type: ignore[arg-type]
+    return Wanted(xs, structure(state), leaves(state), lengths, resets, reverse, mixed, states)
 
 
 def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
@@ -72,12 +86,12 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     `seen` is what the cell is now.
     """
     found: Arranged | None = seen.arranged.get(wanted.key())
-    if found is None or not plain_now() or watched_by_all_modules(names_alone=False):
+    if found is None or not plain_but_for_autocast() or watched_by_all_modules(names_alone=False):
         return None
     calls = found.calls()
     if calls is None:
         return None
-    xs, form, starts, lengths, resets, _ = wanted
+    xs, form, starts, lengths, resets, *_ = wanted
     if not found.check(xs, *found.values, *starts):
         return None
     ragged = None
@@ -91,12 +105,15 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     return ys, built(form, iter(last))
 
 
-def remember(seen: Look, calls: Calls, wanted: Wanted, *, random: bool) -> None:
-    """Keep what a scan by the longer way has found."""
-    values, xs = list(seen.tensors.values()), wanted.xs
+def remember(seen: Look, calls: Calls, wanted: Wanted, values: Sequence[Tensor], *, random: bool) -> None:
+    """Keep what a scan by the longer way has found, of a cell that has these tensors."""
+    xs = wanted.xs
     if type(xs) not in _PLAIN or not plain_now() or not all(value.is_contiguous() for value in values):
         return
     if len(seen.arranged) >= _MOST_SHAPES:
         seen.arranged.clear()
-    check = checker(values, [xs], wanted.starts)
-    seen.arranged[wanted.key()] = Arranged(check, weakref.ref(calls), values, random)
+    # off by now if it was on; what is compared tells the one from the other
+    with nullcontext() if wanted.mixed is None else torch.autocast("cpu", torch.bfloat16):
+        for each in (wanted, wanted.from_zeros()):
+            check = checker(values, [xs], each.starts)
+            seen.arranged[each.key()] = Arranged(check, weakref.ref(calls), values, random)

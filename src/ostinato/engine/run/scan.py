@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -12,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.engine.front.shell import probe_of, shell_of
-from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
+from ostinato.engine.front.shell import shell_of
+from ostinato.engine.front.state import State, check_cell, initial_state, leaves, map_state, zeros_known
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
+from ostinato.engine.run.carrying import Carrying, unpacked
 from ostinato.engine.run.checkpoint import Scene, scan_pieces, scan_pieces_eagerly
 from ostinato.engine.run.compiled import Ready, Request, find, mixed_now, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
@@ -119,31 +119,39 @@ def scan(
     if batch_first:
         xs = xs.transpose(0, 1)
     if lengths is not None:
-        lengths = _checked_lengths(lengths, xs)
+        lengths = _as_lengths(lengths, xs)
     if resets is not None:
         resets = _checked_resets(resets.transpose(0, 1) if batch_first else resets, xs)
-    xs = _in_precision_of(cell, xs)
-    seen = look_now(cell)
-    if state is None:
-        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
-    if checkpoint is None and not return_states and not torch.compiler.is_compiling():
-        again = run_again(seen, wanted_of(xs, state, lengths, resets, reverse))
-        if again is not None:
-            ys, last = again
-            return (ys.transpose(0, 1) if batch_first else ys), last
-    _check_state(state, xs)
-    if _autocast(xs):  # a start that was made there, by a step or from sequences of halves
+    seen, autocast = look_now(cell), _autocast(xs)
+    if autocast:
+        xs = _in_precision_of(seen, xs)
+    zeros = None if state is not None else zeros_known(cell, xs.shape[2:], seen.fingerprint)
+    if state is None and zeros is None:
+        state = _start_of(cell, xs, seen)
+    if autocast and state is not None:  # a start that was made there, by a step or from sequences of halves
         state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)
-    given = xs.resolve_neg() if xs.is_neg() else xs
-    request = Request(given, state, lengths, resets, reverse, mixed=mixed_now(given))
-    stepped = _WithStates(cell) if return_states else cell
-    if checkpoint is None:
-        ys, last = _dispatch(cell, stepped, request, seen)
-    else:
-        ys, last = _in_pieces(cell, stepped, request, seen, checkpoint)
+    mixed, begin = mixed_now(xs) if autocast else None, zeros if state is None else state
+    assert begin is not None
+    result = None
+    if checkpoint is None and not torch.compiler.is_compiling():
+        wanted = wanted_of(xs, begin, lengths, resets, reverse, mixed=mixed, states=return_states)
+        result = run_again(seen, wanted.from_zeros() if state is None else wanted)
+    if result is None:
+        if state is None:
+            state = _start_of(cell, xs, seen)
+        if lengths is not None:
+            _check_range(lengths, xs)
+        _check_state(state, xs)
+        request = Request(xs.resolve_neg() if xs.is_neg() else xs, state, lengths, resets, reverse, mixed=mixed)
+        stepped = Carrying(cell) if return_states else cell
+        if checkpoint is None:
+            result = _dispatch(cell, stepped, request, seen)
+        else:
+            result = _in_pieces(cell, stepped, request, seen, checkpoint)
+    ys, last = result
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
-    ys, states = _unpacked(cell, ys, xs, state)
+    ys, states = unpacked(cell, ys, xs, begin, seen)
     if batch_first:
         ys, states = ys.transpose(0, 1), map_state(lambda leaf: leaf.transpose(0, 1), states)
     return ys, last, states
@@ -157,7 +165,7 @@ def scan_checked(
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
     given = xs.resolve_neg() if xs.is_neg() else xs
-    request = Request(given, state, lengths, None, reverse, apart, mixed_now(given))
+    request = Request(given, state, lengths, None, reverse, apart, mixed_now(given) if _autocast(given) else None)
     return _dispatch(cell, cell, request, look_now(cell), inner=True)
 
 
@@ -196,9 +204,8 @@ def _in_pieces(
     if request.resets is not None:
         # a marked row returns to where the whole scan started, not to where its piece did
         raise UsageError("checkpoint and resets were given together; leave one of them out")
-    ready = (
-        find(owner, cell, request.xs, request.state, mixed=request.mixed) if suits(request.xs, request.state) else None
-    )
+    xs, start, mixed = request.xs, request.state, bool(request.mixed)
+    ready = find(owner, cell, xs, start, mixed=mixed) if suits(xs, start) else None
     plan = ready.executable.plan if isinstance(ready, Ready) else None
     pieces = pieces_for(checkpoint, request.xs.shape[0], lambda: Costs.of(plan, request.xs, leaves(request.state)))
     if pieces is None or not torch.is_grad_enabled() or transformed():
@@ -225,36 +232,14 @@ def _in_pieces(
     return scan_pieces(scene) if plan is not None else scan_pieces_eagerly(scene)
 
 
-class _WithStates(nn.Module):
-    """A cell whose output carries its new state along."""
-
-    def __init__(self, cell: nn.Module) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Advance one step; the output is flat, the cell's own first."""
-        output, new_state = call_cell(self.cell, x, state)
-        return torch.cat([part.flatten(1) for part in (output, *leaves(new_state))], -1), new_state
+def _start_of(cell: nn.Module, xs: Tensor, seen: Look) -> State:
+    """Return the state that a cell starts from when none is given."""
+    return initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
 
 
-def _unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State) -> tuple[Tensor, State]:
-    """Take apart what `_WithStates` has put together."""
-    sizes = [leaf[:1].flatten(1).shape[1] if leaf.shape[0] else math.prod(leaf.shape[1:]) for leaf in leaves(state)]
-    flat, *parts = torch.split(packed, [packed.shape[-1] - sum(sizes), *sizes], -1)
-    rest = iter(parts)
-    states = map_state(lambda leaf: next(rest).reshape(*packed.shape[:2], *leaf.shape[1:]), state)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        start = map_state(lambda leaf: leaf[:1].detach().clone(), state)
-        row = call_cell(probe_of(cell), xs.new_zeros((1, *xs.shape[2:])), start)[0]
-    return flat.reshape(*packed.shape[:2], *row.shape[1:]), states
-
-
-def _in_precision_of(cell: nn.Module, xs: Tensor) -> Tensor:
+def _in_precision_of(seen: Look, xs: Tensor) -> Tensor:
     """Under autocast, bring half-precision sequences back to the precision of the cell: it runs in that throughout."""
-    if not _autocast(xs):
-        return xs
-    like = next(cell.parameters(), xs)
+    like = next((tensor for tensor in seen.tensors.values() if isinstance(tensor, nn.Parameter)), xs)
     return xs.to(like.dtype) if like.is_floating_point() else xs
 
 
@@ -271,8 +256,8 @@ def _checked_resets(resets: Tensor, xs: Tensor) -> Tensor:
     return resets.to(xs.device)
 
 
-def _checked_lengths(lengths: Lengths, xs: Tensor) -> Tensor:
-    time, batch = xs.shape[:2]
+def _as_lengths(lengths: Lengths, xs: Tensor) -> Tensor:
+    batch = xs.shape[1]
     if not isinstance(lengths, Tensor):
         lengths = _as_tensor(lengths)
     if lengths.dim() != 1 or lengths.shape[0] != batch or lengths.is_floating_point() or lengths.dtype is torch.bool:
@@ -280,11 +265,15 @@ def _checked_lengths(lengths: Lengths, xs: Tensor) -> Tensor:
             f"lengths has shape {tuple(lengths.shape)} and type {lengths.dtype}; expected whole numbers, ({batch},), "
             f"one for each row of xs {tuple(xs.shape)}"
         )
+    return lengths.to(xs.device)
+
+
+def _check_range(lengths: Tensor, xs: Tensor) -> None:
+    time, batch = xs.shape[:2]
     if batch and (int(lengths.min()) < 0 or int(lengths.max()) > time):
         raise ShapeError(
             f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to {time}, the steps of xs"
         )
-    return lengths.to(xs.device)
 
 
 def _as_tensor(lengths: Any) -> Tensor:

@@ -25,14 +25,14 @@ def checker(
         tensors: whose strides are compared too.
         before: others, which come before them in a call.
         after: others, which come after them.
-        free: whether those before may have any sizes.
+        free: whether those before may have another first size.
     """
     if _Guards is None:
         return lambda *_: False
     every = [*before, *tensors, *after]
     sizes: list[Any] = [list(tensor.shape) for tensor in every]
     if free:
-        sizes[: len(before)] = [[None] * tensor.dim() for tensor in before]
+        sizes[: len(before)] = [[None, *tensor.shape[1:]] for tensor in before]
     strides: list[Any] = [
         *([None] * tensor.dim() for tensor in before),
         *(list(tensor.stride()) for tensor in tensors),

@@ -20,7 +20,9 @@ def known_of(layer: nn.RNNBase) -> Known | None:
     return _known.get(layer)
 
 
-def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+def learn(
+    layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor], *, mixed: bool = False
+) -> None:
     """Keep what a call by the longer way has found, if the layer is plain.
 
     Args:
@@ -28,6 +30,7 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
         walks: its layers and directions.
         xs: `(time, batch, features)`.
         starts: the state that it was given; none for zeros.
+        mixed: whether products of matrices are made in bfloat16.
     """
     known = known_of(layer)
     if known is None or not known.is_as(layer):
@@ -36,7 +39,7 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
             return
         known = _known[layer] = Known(layer)
     if plain_now():
-        known.learn(layer, walks, xs, starts)
+        known.learn(layer, walks, xs, starts, mixed=mixed)
 
 
 def _is_plain(layer: nn.RNNBase) -> bool:

@@ -20,11 +20,10 @@ from torch.nn.utils.rnn import PackedSequence
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, find
 from ostinato.engine.run.plain import plain_uncompiled, saving_is_watched
-from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
+from ostinato.engine.run.quick import Calls, Ragged, calls_of, packed_of, run_calls
 from ostinato.engine.run.quick import Walk as Direction
 from ostinato.engine.run.unchanged import checker
 from ostinato.nn.dropin import choice
-from ostinato.nn.dropin.sequences import Batch, open_batch
 from ostinato.nn.dropin.steps import Walk
 
 _SETTINGS = (
@@ -77,13 +76,13 @@ class Known:
         self.arranged: dict[Any, _Arranged] = {}
         self.judge: Any = None
 
-    def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
+    def run(self, layer: nn.RNNBase, given: Any, hx: Any, *, mixed: bool = False) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster.
 
-        No compiler of PyTorch's may be at work.
+        No compiler of PyTorch's may be at work; products of matrices are `mixed` under autocast to bfloat16.
         """
         kept = layer.__dict__
-        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_uncompiled():
+        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_uncompiled(autocast=mixed):
             return None
         if torch.is_grad_enabled() and saving_is_watched():
             return None
@@ -93,10 +92,10 @@ class Known:
         if hx is not None and not _is_state(starts, self.parts):
             return None
         if type(given) is PackedSequence:
-            return self._run_packed(layer, given, starts)
+            return self._run_packed(layer, given, starts, mixed)
         if type(given) not in _PLAIN:
             return None
-        found = self._looked_up(layer, given, starts, given.shape, None)
+        found = self._looked_up(layer, given, starts, (given.shape, mixed), None)
         if found is None:
             return None
         if not found.steps:
@@ -106,7 +105,10 @@ class Known:
     def _looked_up(
         self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], shape: Any, extent: tuple[int, int] | None
     ) -> _Arranged | None:
-        """Return what calls of a shape need, arranged now if they never were or if a tensor is not as it was."""
+        """Return what calls of a shape need, arranged now if they never were or if a tensor is not as it was.
+
+        The last of a shape tells whether products of matrices are made in bfloat16.
+        """
         if self.judge is not choice.pays:
             self.judge = choice.pays
             self.arranged.clear()
@@ -117,44 +119,41 @@ class Known:
         )  # fmt: skip
         found = self.arranged.get(key)
         if found is None or not found.check(given, *self.parameters, *starts):
-            found = self._arrange(layer, given, starts, grad, extent)
+            found = self._arrange(layer, given, starts, grad, extent, mixed=shape[-1])
             if found is not None:
                 if len(self.arranged) >= _MOST_SHAPES:
                     self.arranged.clear()
                 self.arranged[key] = found
         return found
 
-    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor]) -> Any:
-        data, sizes = given.data, given.batch_sizes
-        steps, batch = len(sizes), int(sizes[0])
-        level = len(data) == steps * batch
-        if type(data) not in _PLAIN or data.dim() != 2 or (batch == 1 and not level):
+    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor], mixed: bool) -> Any:
+        data, sizes, order, back = given
+        if type(data) not in _PLAIN or data.dim() != 2 or not len(sizes):
             return None
+        numbers: list[int] = sizes.tolist()
+        steps, batch = len(numbers), numbers[0]
+        level = numbers.count(batch) == steps and len(data) == steps * batch
         if not choice.pays(layer, data.dtype, steps, len(data) / steps, not level):
             return LEFT_TO_TORCH
-        opened = open_batch(given, False)
-        read = opened.xs if level else data
-        found = self._looked_up(layer, read, starts, (steps, batch, "packed", level), (steps, batch))
+        xs = data.view(steps, batch, data.shape[1]) if level and data.is_contiguous() else data
+        found = self._looked_up(layer, xs, starts, (steps, batch, level, mixed), (steps, batch))
         if found is None or not found.steps:
             return None
         ragged = None
-        if opened.lengths is not None:
-            rows = self.plans_rows(opened.lengths, steps)
-            if rows is None:
+        if xs is data:
+            ragged = packed_of(found.steps[0].walks[0].executable, numbers, len(data))
+            if ragged is None:
                 return None
-            ragged = Ragged(opened.lengths, rows)
-        xs, begin = opened.xs, [opened.start(start).contiguous() for start in starts]
+        if starts:
+            starts = [start if order is None else start.index_select(1, order) for start in starts]
+            starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
         if len(found.steps) == 1:
-            ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), begin, ragged=ragged)
+            ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), starts, ragged=ragged)
         else:
-            ys, state = self._one_by_one(layer, found, xs, begin, ragged, opened)
-        parts = [opened.last(part) for part in state]
-        return opened.outputs(ys), (parts[0] if self.parts == 1 else tuple(parts))
-
-    def plans_rows(self, lengths: Tensor, steps: int) -> Any:
-        """Return lengths as the plans read them; none if they cannot."""
-        plans = next(iter(self.plans.values()))
-        return plans[0].ready.executable.quick_rows(lengths, steps)
+            ys, state = self._one_by_one(layer, found, xs, starts, ragged)
+        ys = ys.flatten(0, 1) if xs is not data else ys
+        state = state if back is None else [part.index_select(1, back) for part in state]
+        return PackedSequence(ys, sizes, order, back), (state[0] if self.parts == 1 else tuple(state))
 
     def still_has(self, kept: dict[str, Any]) -> bool:
         """Tell whether the parameters of a layer, given its attributes, are those that were known."""
@@ -183,9 +182,11 @@ class Known:
             for parameter, shape in zip(self.parameters, self.shapes, strict=True)
         )
 
-    def learn(self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+    def learn(
+        self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor], *, mixed: bool
+    ) -> None:
         """Keep the plans of a call that went the longer way, `(time, batch, features)`, from a state if it had one."""
-        key = self._wishes(torch.is_grad_enabled(), xs, starts)
+        key = mixed, *self._wishes(torch.is_grad_enabled(), xs, starts)
         if key in self.plans or len(self.plans) >= _MOST_PLANS:
             return
         batch, plans = xs.shape[1], []
@@ -193,10 +194,10 @@ class Known:
         for place, walk in enumerate(walks):
             sequences = xs
             if place >= self.ways:  # of a layer above the first: the outputs of the one below
-                sequences = xs.new_zeros((1, batch, self.ways * widths[0])).requires_grad_(any(key[:-1]))
-            state = tuple(xs.new_zeros((batch, width)).requires_grad_(key[1]) for width in widths)
+                sequences = xs.new_zeros((1, batch, self.ways * widths[0])).requires_grad_(any(key[1:-1]))
+            state = tuple(xs.new_zeros((batch, width)).requires_grad_(key[2]) for width in widths)
             step = walk.ready()
-            ready = find(step, step, sequences, state)
+            ready = find(step, step, sequences, state, mixed=mixed)
             if not isinstance(ready, Ready):
                 return
             names = [name.partition("_l")[0] for name in layer._all_weights[place]]
@@ -212,8 +213,9 @@ class Known:
         return (xs.requires_grad, state, *[parameter.requires_grad for parameter in self.parameters], is_wanted())
 
     def _arrange(
-        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None
-    ) -> _Arranged | None:
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None,
+        *, mixed: bool,
+    ) -> _Arranged | None:  # fmt: skip
         """Look up a call's plans, if it fits the layer and they are known; packed rows have an `extent`."""
         if not self.readable() or not self._reads(given):
             return None
@@ -226,7 +228,7 @@ class Known:
         check = checker(self.parameters, [given], starts, free=ragged)
         if not ragged and not choice.pays(layer, given.dtype, steps, batch, False):
             return _Arranged(check, (), ())
-        plans = self.plans.get(self._wishes(grad, given, starts))
+        plans = self.plans.get((mixed, *self._wishes(grad, given, starts)))
         if plans is None:
             return None
         walks = [
@@ -235,11 +237,11 @@ class Known:
         layers = [walks[place : place + self.ways] for place in range(0, len(walks), self.ways)]
         save = grad and any(walk.executable.plan.backward is not None for walk in walks)
         dropped = layer.training and layer.dropout and len(layers) > 1
-        whole = None if dropped else calls_of(layers, steps, batch, save=save, ragged=ragged)
+        whole = None if dropped else calls_of(layers, steps, batch, save=save, packed=ragged)
         if whole is not None:
             return _Arranged(check, [whole], [itemgetter(*[index for plan in plans for index in plan.order])])
         each = [
-            calls_of([[walk]], steps, batch, save=grad and walk.executable.plan.backward is not None, ragged=ragged)
+            calls_of([[walk]], steps, batch, save=grad and walk.executable.plan.backward is not None, packed=ragged)
             for walk in walks
         ]
         return _Arranged(check, each, [itemgetter(*plan.order) for plan in plans]) if all(each) else None  # type: ignore[arg-type]
@@ -281,7 +283,7 @@ class Known:
         if len(found.steps) == 1:
             ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), starts)
         else:
-            ys, state = self._one_by_one(layer, found, xs, starts, None, None)
+            ys, state = self._one_by_one(layer, found, xs, starts, None)
         if not batched:
             ys, state = ys.squeeze(1), [part.squeeze(1) for part in state]
         elif turned:
@@ -289,9 +291,8 @@ class Known:
         return ys, (state[0] if self.parts == 1 else tuple(state))
 
     def _one_by_one(
-        self, layer: nn.RNNBase, found: _Arranged, xs: Tensor, starts: Sequence[Tensor], ragged: Ragged | None,
-        opened: Batch | None,
-    ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+        self, layer: nn.RNNBase, found: _Arranged, xs: Tensor, starts: Sequence[Tensor], ragged: Ragged | None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Run a call walk by walk: outputs between layers are dropped, or the walks do not go together."""
         lasts: list[Sequence[Tensor]] = []
         outputs: list[Tensor] = []
@@ -299,8 +300,7 @@ class Known:
             if place and not place % self.ways:
                 xs, outputs = torch.cat(outputs, -1), []
                 if layer.training and layer.dropout:
-                    drop = functional.dropout if opened is None else opened.dropout
-                    xs = drop(xs, layer.dropout)
+                    xs = functional.dropout(xs, layer.dropout)
             begin = [start[place : place + 1] for start in starts]
             y, *last = run_calls(calls, xs, pick(self.parameters), begin, ragged=ragged)
             outputs.append(y)

@@ -18,14 +18,17 @@ from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
 
 JOB = 8
 """Words of a job: its kind, then its arguments."""
-PACK, CALL, TEAM, SUM, CLEAR, ADD, GATHER, CUT = range(8)
+PACK, CALL, TEAM, SUM, CLEAR, ADD, GATHER, CUT, SPREAD, COLLECT = range(10)
 """`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry.
 `SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `CLEAR`: where, how many
 numbers. `ADD`: from, to what, how many numbers. `GATHER` and `CUT`: a table (see `ROWS`), a tensor, how far its steps
 and its rows lie apart, numbers of a row; the first copies all real steps, row after row, to where, the second clears
-all others."""
+all others. `SPREAD` and `COLLECT`: a table (see `SIZES`), packed sequences, `(steps, rows)`, numbers of a row;
+the first copies what is packed to where every step has a place for every row, the second back."""
 ROWS = ("batch", "steps", "order", "lengths", "starts")
 """Of rows that have lengths: how many, of how many steps at most, and what the header of `layout` has."""
+SIZES = ("batch", "steps", "sizes")
+"""Of packed sequences: how many rows and steps at most, and how many rows each step has."""
 
 
 def define_drive(module: ir.Module, name: str, dtype: DType, width: int, pack: Any) -> Any:
@@ -71,6 +74,7 @@ class _Driver:
             kind, *arguments = (code.load(job, i64(part), i64) for part in range(JOB))
             kinds: tuple[Any, ...] = (
                 self._pack, self._call, self._team, self._sum, self._clear, self._add, self._gather, self._cut,
+                self._spread, self._collect,
             )  # fmt: skip
             for number, emit in enumerate(kinds):
                 with builder.if_then(builder.icmp_signed("==", kind, i64(number))):
@@ -148,6 +152,32 @@ class _Driver:
             self.code.loop(builder.sub(steps, length), "step") as step,
         ):
             self._fill(self._address(self._step(x, time, row, batch, builder.add(length, step))), width)
+
+    def _spread(self, table: Value, packed: Value, rows: Value, width: Value, *_: Value) -> None:
+        for source, goal, count in self._packed_steps(table, packed, rows, width):
+            for place, vector in self._pieces(count):
+                self._put(self._number(source, place, vector), goal, place)
+
+    def _collect(self, table: Value, packed: Value, rows: Value, width: Value, *_: Value) -> None:
+        for goal, source, count in self._packed_steps(table, packed, rows, width):
+            for place, vector in self._pieces(count):
+                self._put(self._number(source, place, vector), goal, place)
+
+    def _packed_steps(self, table: Value, packed: Value, rows: Value, width: Value) -> Iterator[Any]:
+        """Emit a loop over steps: where each lies packed, where with a place for every row, and how many numbers."""
+        code, builder, place = self.code, self.code.builder, self._address(table)
+        batch, steps, sizes = (code.load(place, i64(word), i64) for word in range(len(SIZES)))
+        before = code.variable(i64(0))
+        with code.loop(steps, "step") as step:
+            count = builder.mul(code.load(self._address(sizes), step, i64), width)
+            done = builder.load(before, typ=i64)
+            spread = builder.mul(builder.mul(step, batch), width)
+            places = [
+                self._address(builder.add(start, builder.mul(numbers, i64(self._bytes))))
+                for start, numbers in ((packed, done), (rows, spread))
+            ]
+            yield *places, count
+            builder.store(builder.add(done, count), before)
 
     @property
     def _bytes(self) -> int:

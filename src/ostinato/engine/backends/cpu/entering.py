@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ostinato.engine.backends.cpu import launch
 from ostinato.engine.backends.cpu.drive import PACK
 from ostinato.engine.backends.cpu.jobs import LINE, NOTHING, Program, Ref, Walk
-from ostinato.engine.backends.cpu.kept import constants_of
 from ostinato.engine.backends.cpu.kernels import Kernel, size_of
 from ostinato.engine.backends.cpu.layout import HEADER, round_up
 from ostinato.engine.plan.graph import Node, Unsupported
@@ -151,7 +150,7 @@ class Entry(NamedTuple):
         """Return where a constant lies, in the memory of a parameter, and its strides."""
         walk = self.walk
         if walk.first not in self.program.constants:
-            self.program.constants[walk.first] = constants_of(walk.executable)
+            self.program.constants[walk.first] = walk.executable.constant_places
         found = self.program.constants[walk.first][index]
         if in_order and not found.in_order:
             raise Unsupported("a matrix that lies otherwise than it is read")

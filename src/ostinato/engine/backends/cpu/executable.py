@@ -16,13 +16,15 @@ from ostinato.engine.backends.cpu import launch as launching
 from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.entering import BLOCK
 from ostinato.engine.backends.cpu.jobs import Shape, Walk
+from ostinato.engine.backends.cpu.kept import Constant, constants_of
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
-from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, rows_of, teams
+from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
 from ostinato.engine.backends.cpu.quick import Backward, Forward, layers_of
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
+from ostinato.engine.backends.cpu.tables import Table, table_of, table_of_packed
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
@@ -211,16 +213,20 @@ class CpuExecutable(Executable):
                 known.popitem(last=False)
         return found
 
-    def quick_rows(self, lengths: Tensor, steps: int) -> Rows | None:
+    def quick_rows(self, lengths: Tensor, steps: int) -> Table | None:
         """Return lengths as the quick way reads them."""
-        return None if len(lengths) == 1 else rows_of(steps, len(lengths), lengths)
+        return table_of(lengths, steps)
+
+    def quick_packed(self, sizes: Sequence[int], positions: int) -> Table | None:
+        """Return the sizes of packed batches as the quick way reads them."""
+        return table_of_packed(sizes, positions)
 
     def quick_layers(
         self, layers: Sequence[Sequence[tuple[CpuExecutable, bool]]], steps: int, batch: int, *, save: bool,
-        ragged: bool = False,
+        ragged: bool = False, packed: bool = False,
     ) -> tuple[Forward, Backward | None] | None:  # fmt: skip
         """Return what runs several layers, this one's the first, in one program; see `Executable`."""
-        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged, packed=packed)
         walks = layers_of(layers)
         # what is made holds the executables, so that no other one has their numbers meanwhile
         key = shape, save, tuple(tuple((id(one), reverse) for one, reverse in layer) for layer in layers)
@@ -254,6 +260,11 @@ class CpuExecutable(Executable):
     @lazy
     def _products(self) -> Products:
         return products(self._name, self.target)
+
+    @lazy
+    def constant_places(self) -> list[Constant]:
+        """Where the constants of the plan lie in the memory of parameters, see `constants_of`."""
+        return constants_of(self)
 
     @lazy
     def infer(self) -> Kernel:

@@ -42,6 +42,8 @@ class Shape(NamedTuple):
     """Whether rows have lengths of their own."""
     resets: bool = False
     """Whether rows return to their start before marked steps."""
+    packed: bool = False
+    """Whether sequences come and outputs go as packed ones: `(positions, ...)`, step after step, longer rows first."""
 
 
 class Walk(NamedTuple):
@@ -68,7 +70,7 @@ class Program:
 
     def __init__(self, drive: Any, shape: Shape) -> None:
         self.drive, self.shape = drive, shape
-        self.names: list[Any] = []
+        self.names: dict[Any, int] = {}
         self._jobs: list[list[int | Ref]] = []
         self._blocks: list[list[int | Ref]] = []
         self._alive: list[Any] = []
@@ -83,9 +85,7 @@ class Program:
 
     def base(self, name: Any) -> int:
         """Return the number of a base, one more if it is new; calls give their values in the order of `names`."""
-        if name not in self.names:
-            self.names.append(name)
-        return _FIRST + self.names.index(name)
+        return self.names.setdefault(name, _FIRST + len(self.names))
 
     def ref(self, name: Any, offset: int = 0) -> Ref:
         """Return the place so many bytes after a base."""

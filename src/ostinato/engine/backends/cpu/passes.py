@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.cpu.drive import CUT
+from ostinato.engine.backends.cpu.drive import COLLECT, CUT, SPREAD
 from ostinato.engine.backends.cpu.jobs import Program, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kept import Layers, check, kept_of, rows_of_sequences, width_of
 from ostinato.engine.backends.cpu.kernels import Kernel, size_of
@@ -72,6 +72,17 @@ class Pass:
         self.dense = False
         """Whether sequences must lie one position after the other."""
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of the tables that calls of rows with lengths come with."""
+        if not self.shape.ragged:
+            return ()
+        return ("order", "lengths", "starts", *(["sizes"] if self.shape.packed else []))
+
+    def longer(self, shape: Sequence[int], steps: int) -> Tensor:
+        """Return zeros for more steps than are walked."""
+        return torch.zeros((steps, *shape[1:]), dtype=self.dtype)
+
     def parts(self, walk: Walk, kernel: Kernel, ways: int) -> Any:
         """Return the parts in which a kernel is run, if it is not run in one loop."""
         shape = self.shape
@@ -110,6 +121,19 @@ class Pass:
         program = self.program
         tables = [program.ref(name) for name in ("order", "lengths", "starts")]
         return program.block([self.shape.batch, self.shape.steps, *tables])
+
+    def spread(self, packed: Ref, width: int) -> View:
+        """Give every row of packed sequences a place at every step; return where."""
+        room = self.room_of(width)
+        self.program.job(SPREAD, self._sizes(), packed, room, width)
+        return room, self.shape.batch * width, width
+
+    def collect(self, rows: Ref, packed: Ref, width: int) -> None:
+        """Pack what every row has a place for at every step."""
+        self.program.job(COLLECT, self._sizes(), packed, rows, width)
+
+    def _sizes(self) -> int:
+        return self.program.block([self.shape.batch, self.shape.steps, self.program.ref("sizes")])
 
     def cut(self, view: View, width: int) -> None:
         """Clear what is past the lengths."""

@@ -20,8 +20,9 @@ from ostinato.engine.backends.cpu.drive import ADD, CLEAR, GATHER, SUM
 from ostinato.engine.backends.cpu.entering import Entry, Places
 from ostinato.engine.backends.cpu.jobs import NOTHING, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kept import Layers, factor_of, reads_sequences, width_of
-from ostinato.engine.backends.cpu.launch import Rows
+from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.passes import Blank, Pass, View
+from ostinato.engine.backends.cpu.tables import Table
 from ostinato.engine.plan.graph import Unsupported
 
 _place = Tensor.data_ptr
@@ -45,20 +46,29 @@ class Forward(Pass):
             program.base(("parameter", number))
         if save:
             program.base("chunk")
-        for name in ("order", "lengths", "starts") if shape.ragged else ():
+        for name in self.tables:
             program.base(name)
         if shape.resets:
             program.base("resets")
         source: View = program.ref("x"), program.ref("x time"), program.ref("x batch")
+        if shape.packed:
+            source = self.spread(program.ref("x"), math.prod(self.features))
         numbers = iter(range(len(self.walks)))
         for place, layer in enumerate(layers):
-            goal = program.ref("y") if place + 1 == len(layers) else self._between(place)
+            goal = self._goal() if place + 1 == len(layers) else self._between(place)
             for way, walk in enumerate(layer):
                 self._walk(next(numbers), walk, source, self.rows_beside(goal, layer, way), len(layer))
             source = self.rows_beside(goal, layer, 0)
-        self.cut(source, width_of(layers[-1]))
+        if shape.packed:
+            self.collect(source[0], program.ref("y"), width_of(layers[-1]))
+        else:
+            self.cut(source, width_of(layers[-1]))
         program.finish()
         self._y, self._chunk = Blank(self.output, self.dtype), Blank((self.kept.size,), self.dtype)
+
+    def _goal(self) -> Ref:
+        """Return where the outputs of the last layer go, with a place for each row at each step."""
+        return self.room_of(width_of(self.layers[-1])) if self.shape.packed else self.program.ref("y")
 
     def _between(self, place: int) -> Ref:
         """Return where the outputs of a layer go that another one follows."""
@@ -80,14 +90,15 @@ class Forward(Pass):
         Entry(program, walk, walk.reverse).whole(kernel, self.parts(walk, kernel, ways), places)
 
     def __call__(
-        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Rows | None = None,
+        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Table | None = None,
         resets: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:  # fmt: skip
         """Run: outputs `(time, batch, ...)`, last states, and what is kept in one piece.
 
         Args:
             parameters: of all walks, dense.
-            x: `(time, batch, ...)`, features dense.
+            x: `(time, batch, ...)`, features dense; with more steps than are walked, outputs are zero there. Packed
+                sequences are `(positions, ...)`, dense, and so are their outputs and gradients.
             starts: dense states; none for zeros.
             seed: of random numbers.
             rows: which steps are real, if rows have lengths.
@@ -96,9 +107,12 @@ class Forward(Pass):
         if self.dense:  # what is done outside the loop takes positions one after the other
             x = x.contiguous()
         dtype = self.dtype
-        y = self._y(dtype)
+        if self.shape.packed:
+            y = empty((len(x), *self.output[2:]), dtype)
+        else:
+            y = self._y(dtype) if len(x) == self.shape.steps else self.longer(self.output, len(x))
         lasts = [new(dtype) for new in self.new_states]
-        time, batch, *_ = x.stride()
+        time, batch, *_ = x.stride()  # not read of packed sequences
         values = [_place(x), time, batch, _place(y), seed]
         if starts:
             for start, last in zip(starts, lasts, strict=True):
@@ -112,7 +126,7 @@ class Forward(Pass):
             chunk = self._chunk(dtype)
             values.append(_place(chunk))
         if rows is not None:
-            values += _addresses(rows)
+            values += rows.addresses
         if resets is not None:
             values.append(_place(resets))
         self.program.run(values)
@@ -156,7 +170,7 @@ class Backward(Pass):
         """Numbers of the parameters whose gradients are wanted."""
         for number in self.gradients:
             program.base(("gradient", number))
-        for name in ("order", "lengths", "starts", "total") if shape.ragged else ():
+        for name in (*self.tables, "total") if shape.ragged else ():
             program.base(name)
         if shape.resets:
             program.base("resets")
@@ -168,16 +182,19 @@ class Backward(Pass):
     def _enter_layers(self, sums: Sequence[Sequence[Sequence[Sum]]]) -> None:
         """Enter the layers, the last one first."""
         program, number = self.program, len(self.walks)
-        dy = program.ref("dy")
+        dy: View = program.ref("dy"), program.ref("dy time"), program.ref("dy batch")
+        self._x: View = program.ref("x"), program.ref("x time"), program.ref("x batch")
+        if self.shape.packed:
+            dy = self.spread(program.ref("dy"), width_of(self.layers[-1]))
+            self._x = self.spread(program.ref("x"), math.prod(self.features))
         cotangents: list[View] = [
-            (dy.plus(width_of(self.layers[-1][:way]) * self.size), program.ref("dy time"), program.ref("dy batch"))
-            for way in range(len(self.layers[-1]))
+            (dy[0].plus(width_of(self.layers[-1][:way]) * self.size), *dy[1:]) for way in range(len(self.layers[-1]))
         ]
         for place in reversed(range(len(self.layers))):
             layer = self.layers[place]
             below = self.layers[place - 1] if place else []
             width = width_of(below) if place else math.prod(self.features)
-            goal = self.room_of(width) if place else program.ref("dx")
+            goal = self.room_of(width) if place or self.shape.packed else program.ref("dx")
             number -= len(layer)
             for way, walk in enumerate(layer):
                 into = goal if not way else self.room_of(width)
@@ -185,7 +202,9 @@ class Backward(Pass):
                 if way and walk.executable.plan.has_dx:
                     program.job(ADD, into, goal, self.shape.steps * self.shape.batch * width)
             cotangents = [self.rows_beside(goal, below, way) for way in range(len(below))]
-        if self.dx is not None:
+        if self.dx is not None and self.shape.packed:
+            self.collect(goal, program.ref("dx"), math.prod(self.features))
+        elif self.dx is not None:
             width = math.prod(self.features)
             self.cut((program.ref("dx"), self.shape.batch * width, width), width)
 
@@ -196,7 +215,7 @@ class Backward(Pass):
         parts = self.parts(walk, kernel, len(self.layers[place]))
         below = self.layers[place - 1] if place else []
         features = width_of(below) if place else math.prod(self.features)
-        x: View = program.ref("x"), program.ref("x time"), program.ref("x batch")
+        x = self._x
         if place:
             x = self.rows_beside(program.ref("chunk", self.size * self.kept.between[place - 1]), below, 0)
         saved = {
@@ -264,7 +283,7 @@ class Backward(Pass):
 
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor, chunk: Tensor, dy: Tensor | None,
-        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Rows | None = None,
+        dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Table | None = None,
         resets: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:  # fmt: skip
         """Run: gradients of the parameters that have one (see `gradients`), of x, and of the first states if asked for.
@@ -283,7 +302,13 @@ class Backward(Pass):
         dtype = self.dtype
         if self.dense:
             dy = torch.zeros(self.output, dtype=dtype) if dy is None else dy.contiguous()
-        dx = None if self._dx is None else self._dx(dtype)
+        dx = None
+        if self.shape.packed:
+            dy = torch.zeros((len(x), *self.output[2:]), dtype=dtype) if dy is None else dy.contiguous()
+        if self._dx is not None and self.shape.packed:
+            dx = empty(x.shape, dtype)
+        elif self._dx is not None:
+            dx = self._dx(dtype) if len(x) == self.shape.steps else self.longer(self._dx.shape, len(x))
         dstates = [new(dtype) for new in self.new_states] if states else []
         values = [_place(x), *x.stride()[:2], _place(chunk)]
         values += (self.zero, 0, 0) if dy is None else (_place(dy), *dy.stride()[:2])
@@ -300,19 +325,11 @@ class Backward(Pass):
         gradients = [new(parameters[index]) for index in self.gradients]
         values += map(_place, gradients)
         if rows is not None:
-            values += (*_addresses(rows), rows.total)
+            values += (*rows.addresses, rows.total)
         if resets is not None:
             values.append(_place(resets))
         self.program.run(values)
         return gradients, dx, dstates
-
-
-def _addresses(rows: Rows) -> tuple[int, int, int]:
-    """Return where the tables of rows with lengths lie."""
-    assert rows.order is not None
-    assert rows.lengths is not None
-    assert rows.starts is not None
-    return _place(rows.order), _place(rows.lengths), _place(rows.starts)
 
 
 def layers_of(executables: Sequence[Sequence[tuple[Any, bool]]]) -> list[list[Walk]]:
