@@ -26,7 +26,9 @@ def meet(layer: nn.RNNBase) -> None:
         _known[layer] = Known(layer)
 
 
-def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+def learn(
+    layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor], *, mixed: bool = False
+) -> None:
     """Keep what a call by the longer way has found, if the layer is plain.
 
     Args:
@@ -34,6 +36,7 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
         walks: its layers and directions.
         xs: `(time, batch, features)`.
         starts: the state that it was given; none for zeros.
+        mixed: whether products are of bfloat16.
     """
     known = known_of(layer)
     if known is None or not known.is_as(layer):
@@ -42,7 +45,7 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
             return
         known = _known[layer] = Known(layer)
     if plain_now():
-        known.learn(layer, walks, xs, starts)
+        known.learn(layer, walks, xs, starts, mixed)
 
 
 def _is_plain(layer: nn.RNNBase) -> bool:

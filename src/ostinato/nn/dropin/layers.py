@@ -66,13 +66,24 @@ class _EngineLoop(Restored, nn.RNNBase):
         Outputs and states have the types that those of torch.nn have there.
         """
         wide, start = half.widened(given), half.widened(hx)
+        before = known.known_of(self)
+        if before is not None:
+            with torch.autocast("cpu", enabled=False):
+                found = before.run(self, wide, start, mixed=True)
+            if found is LEFT_TO_TORCH:
+                return super().forward(given, hx)
+            if found is not None:
+                return half.in_types_of_torch(found, self, given, hx)
         if not (self._takes(wide, start, half=True) and self._gains(wide)):
             return super().forward(given, hx)
         self._update_flat_weights()
         walks = walks_of(self, wide if isinstance(wide, Tensor) else wide.data)
         if walks is None:
             return super().forward(given, hx)
-        results = self._run(walks, open_batch(wide, self.batch_first), start)
+        batch = open_batch(wide, self.batch_first)
+        results = self._run(walks, batch, start)
+        with torch.autocast("cpu", enabled=False):
+            known.learn(self, walks, batch.xs, self._state(start) or (), mixed=True)
         return half.in_types_of_torch(results, self, given, hx)
 
     def _takes(self, given: Given, hx: Any, *, half: bool = False) -> bool:

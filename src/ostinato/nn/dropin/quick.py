@@ -77,10 +77,10 @@ class Known:
         self.arranged: dict[Any, _Arranged] = {}
         self.judge: Any = None
 
-    def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
+    def run(self, layer: nn.RNNBase, given: Any, hx: Any, *, mixed: bool = False) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster.
 
-        No compiler of PyTorch's may be at work.
+        Products may be of bfloat16 in a call that is `mixed`. No compiler of PyTorch's may be at work.
         """
         kept = layer.__dict__
         if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_uncompiled():
@@ -93,10 +93,10 @@ class Known:
         if hx is not None and not _is_state(starts, self.parts):
             return None
         if type(given) is PackedSequence:
-            return self._run_packed(layer, given, starts)
+            return self._run_packed(layer, given, starts, mixed)
         if type(given) not in _PLAIN:
             return None
-        found = self._looked_up(layer, given, starts, given.shape, None)
+        found = self._looked_up(layer, given, starts, given.shape, None, mixed)
         if found is None:
             return None
         if not found.steps:
@@ -104,8 +104,9 @@ class Known:
         return self._walk(layer, found, given, starts)
 
     def _looked_up(
-        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], shape: Any, extent: tuple[int, int] | None
-    ) -> _Arranged | None:
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], shape: Any, extent: tuple[int, int] | None,
+        mixed: bool,
+    ) -> _Arranged | None:  # fmt: skip
         """Return what calls of a shape need, arranged now if they never were or if a tensor is not as it was."""
         if self.judge is not choice.pays:
             self.judge = choice.pays
@@ -113,18 +114,18 @@ class Known:
         grad = torch.is_grad_enabled()
         key = (
             shape, given.requires_grad, len(starts), grad, layer.training, is_wanted(), torch.get_num_threads(),
-            torch._C._get_mkldnn_enabled(),
+            torch._C._get_mkldnn_enabled(), mixed,
         )  # fmt: skip
         found = self.arranged.get(key)
         if found is None or not found.check(given, *self.parameters, *starts):
-            found = self._arrange(layer, given, starts, grad, extent)
+            found = self._arrange(layer, given, starts, grad, extent, mixed)
             if found is not None:
                 if len(self.arranged) >= _MOST_SHAPES:
                     self.arranged.clear()
                 self.arranged[key] = found
         return found
 
-    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor]) -> Any:
+    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor], mixed: bool) -> Any:
         data, sizes = given.data, given.batch_sizes
         steps, batch = len(sizes), int(sizes[0])
         level = len(data) == steps * batch
@@ -134,7 +135,7 @@ class Known:
             return LEFT_TO_TORCH
         opened = open_batch(given, False)
         read = opened.xs if level else data
-        found = self._looked_up(layer, read, starts, (steps, batch, "packed", level), (steps, batch))
+        found = self._looked_up(layer, read, starts, (steps, batch, "packed", level), (steps, batch), mixed)
         if found is None or not found.steps:
             return None
         ragged = None
@@ -183,10 +184,12 @@ class Known:
             for parameter, shape in zip(self.parameters, self.shapes, strict=True)
         )
 
-    def learn(self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+    def learn(
+        self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor], mixed: bool
+    ) -> None:
         """Keep the plans of a call that went the longer way, `(time, batch, features)`, from a state if it had one."""
         key = self._wishes(torch.is_grad_enabled(), xs, starts)
-        if key in self.plans or len(self.plans) >= _MOST_PLANS:
+        if (key, mixed) in self.plans or len(self.plans) >= _MOST_PLANS:
             return
         batch, plans = xs.shape[1], []
         widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: self.parts]
@@ -196,13 +199,13 @@ class Known:
                 sequences = xs.new_zeros((1, batch, self.ways * widths[0])).requires_grad_(any(key[:-1]))
             state = tuple(xs.new_zeros((batch, width)).requires_grad_(key[1]) for width in widths)
             step = walk.ready()
-            ready = find(step, step, sequences, state)
+            ready = find(step, step, sequences, state, mixed=mixed)
             if not isinstance(ready, Ready):
                 return
             names = [name.partition("_l")[0] for name in layer._all_weights[place]]
             order = [place * self.each + names.index(name) for name in ready.executable.plan.signature.parameters]
             plans.append(_Plan(ready, order))
-        self.plans[key] = plans
+        self.plans[key, mixed] = plans
 
     def _wishes(self, grad: bool, xs: Tensor, starts: Sequence[Tensor]) -> tuple[bool, ...]:
         """Return what a plan depends on beside the layer: of which tensors gradients are wanted; pieces."""
@@ -212,8 +215,9 @@ class Known:
         return (xs.requires_grad, state, *[parameter.requires_grad for parameter in self.parameters], is_wanted())
 
     def _arrange(
-        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None
-    ) -> _Arranged | None:
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None,
+        mixed: bool,
+    ) -> _Arranged | None:  # fmt: skip
         """Look up a call's plans, if it fits the layer and they are known; packed rows have an `extent`."""
         if not self.readable() or not self._reads(given):
             return None
@@ -226,7 +230,7 @@ class Known:
         check = checker(self.parameters, [given], starts, free=ragged)
         if not ragged and not choice.pays(layer, given.dtype, steps, batch, False):
             return _Arranged(check, (), ())
-        plans = self.plans.get(self._wishes(grad, given, starts))
+        plans = self.plans.get((self._wishes(grad, given, starts), mixed))
         if plans is None:
             return None
         walks = [
