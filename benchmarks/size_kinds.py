@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import ostinato
 from engine_cells import SLSTM, LayerNormLSTM, Size, walk
 from ostinato.cells import CATALOGUE, PLAIN
+from ostinato.engine import initial_state
 
 Step = Callable[[], list[Tensor]]
 
@@ -153,9 +154,10 @@ def frames(kind: type[nn.Module], size: Size, backward: bool) -> tuple[Step, Ste
 
 def beside_loop(cell: nn.Module, xs: Tensor, backward: bool) -> tuple[Step, Step]:
     """Return steps by `scan` and by the Python loop."""
+    start = initial_state(cell, xs[0])
     return (
         step(cell, lambda: ostinato.scan(cell, xs)[0], backward),
-        step(cell, lambda: walk(cell, xs), backward),
+        step(cell, lambda: walk(cell, xs, start), backward),
     )
 
 
@@ -218,7 +220,7 @@ USUAL = ("lstm", "gru", "rnn", "lstm-lengths", "gru-lengths", "layer-norm", "sls
 
 
 def drawn_cells(seed: int, count: int) -> Sequence[str]:
-    """Return kinds of so many cells of the catalogue, drawn from a seed; those that `torch.nn` has are left out."""
-    names = [name for name in PLAIN if name not in ("lstm", "gru", "rnn", "irnn")]
+    """Return kinds of so many cells drawn from a seed, of those that `torch.nn` has not and that learn."""
+    names = [name for name in PLAIN if name not in ("lstm", "gru", "rnn", "irnn", "echo-state")]
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
     return [f"cell:{names[place]}" for place in order[:count]]
