@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Part = tuple[list[Floats], list[str]]
 STEPS = 100
 
 
@@ -25,19 +26,15 @@ class Kind(NamedTuple):
     wrong: float = 0.0
 
 
-def made(
-    name: str, seed: int, judged: int = 200
-) -> tuple[tuple[list[Floats], list[str]], tuple[list[Floats], list[str]]]:
+def made(name: str, seed: int, judged: int = 200) -> tuple[Part, Part]:
     """Return sequences to learn from with their labels, and to be judged on with theirs."""
     kind = {**CHOSEN, **UNSEEN}[name]
     rng = np.random.default_rng([seed, *map(ord, name)])
     learned = [number % kind.classes for number in range(kind.classes * kind.each)]
     tested = [number % kind.classes for number in range(max(judged, kind.classes))]
-    parts = [
-        ([kind.make(target, rng) for target in each], [f"c{target}" for target in each]) for each in (learned, tested)
-    ]
-    labels = [f"c{rng.integers(kind.classes)}" if rng.random() < kind.wrong else label for label in parts[0][1]]
-    return (parts[0][0], labels), parts[1]
+    first, second = ([kind.make(target, rng) for target in each] for each in (learned, tested))
+    labels = [rng.integers(kind.classes) if rng.random() < kind.wrong else target for target in learned]
+    return (first, [f"c{label}" for label in labels]), (second, [f"c{target}" for target in tested])
 
 
 def _noise(rng: np.random.Generator, steps: int = STEPS, channels: int = 1) -> Floats:
@@ -63,12 +60,14 @@ def _template(target: int, kind: int, steps: int = STEPS) -> Floats:
 
 def _warped(curve: Floats, rng: np.random.Generator, strength: float, steps: int | None = None) -> Floats:
     """Return a curve at a speed that changes."""
-    walked = np.cumsum(
-        np.exp(strength * np.interp(np.linspace(0, 4, steps or len(curve)), range(5), rng.normal(size=5)))
-    )
-    return np.interp(
-        (walked - walked[0]) / (walked[-1] - walked[0]) * (len(curve) - 1), range(len(curve)), curve[:, 0]
-    )[:, None]
+    knots = np.interp(np.linspace(0, 4, steps or len(curve)), range(5), rng.normal(size=5))
+    walked = np.cumsum(np.exp(strength * knots))
+    places = (walked - walked[0]) / (walked[-1] - walked[0]) * (len(curve) - 1)
+    return np.interp(places, range(len(curve)), curve[:, 0])[:, None]
+
+
+def _speed(target: int, rng: np.random.Generator) -> Floats:
+    return _sine(0.2 + 0.05 * target, rng.uniform(0, 6)) + 0.5 * _noise(rng)
 
 
 def _chirp(target: int, rng: np.random.Generator) -> Floats:
@@ -178,9 +177,7 @@ CHOSEN: dict[str, Kind] = {
     "chirp": Kind(_chirp, 3, 20),
     "lag": Kind(_lag, 3, 20),
     "40 classes": Kind(_many, 40, 4),
-    "wrong labels": Kind(
-        lambda target, rng: _sine(0.2 + 0.05 * target, rng.uniform(0, 6)) + 0.5 * _noise(rng), 3, 30, 0.2
-    ),
+    "wrong labels": Kind(_speed, 3, 30, 0.2),
     "one of 20 channels": Kind(_one_channel, 3, 20),
     "order of three": Kind(_three, 3, 20),
     "duration": Kind(_plateau, 3, 20),

@@ -153,7 +153,7 @@ class SequenceNetwork(nn.Module):
     def scores(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(batch, classes)` of what the front gives."""
         found = self.shares[0] * self.deep_scores(xs, lengths)
-        for share, beside in zip(self.shares[1:], self.beside, strict=True):
+        for share, beside in zip(self.shares[1:], self.beside, strict=False):
             if float(share):
                 found = found + share * beside_scores(beside, xs, lengths)
         return found
