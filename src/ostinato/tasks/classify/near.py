@@ -33,7 +33,7 @@ _NOTHING = 1e-3  # of a usual distance to the nearest: what is nearer is as near
 _CELL, _CHANNEL = 1.0e-9, 0.2e-9  # seconds that a cell of a table takes, and for each channel
 _LEAST_STEPS, _MOST_STEPS = 24, 128
 _LONGER = 4  # than the usual sequence: what is behind that is not compared
-_NUMBERS = 1 << 20  # of training sequences that are kept
+_NUMBERS, _SEQUENCES = 1 << 20, 2500  # that are kept of training, at most: all distances are held at once
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class NearPlan:
         while True:
             steps = min(-(-lengths[2] // coarser), _LONGER * -(-lengths[1] // coarser))
             found = cls(count, steps, coarser, channels, classes, shaped, lengths[0] == lengths[2])
-            small = count * steps * channels <= _NUMBERS
+            small = count * steps * channels <= _NUMBERS and count <= _SEQUENCES
             if small and found.seconds <= seconds and found.answer_seconds <= answer:
                 return found
             if -(-lengths[1] // (coarser + 1)) < _LEAST_STEPS:

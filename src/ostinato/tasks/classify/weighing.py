@@ -23,7 +23,7 @@ _DEEP, _HALF = (
     0.6,
     40,
 )  # where the weight of networks starts beside a ridge: with very many examples; at half with these
-_NEAR, _WORTH = 0.5, 2.0  # where the weight of neighbours starts; how many nats they have to save
+_NEAR, _WORTH = 0.5, 1.0  # where the weight of neighbours starts; how many nats they have to save
 _WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
 _TOGETHER = 128  # examples that are read before the clock is looked at
 
