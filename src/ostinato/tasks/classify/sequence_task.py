@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.class_task import MOST_FREQUENT
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.labels import Prediction
@@ -19,7 +20,7 @@ from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.base.weighing import drawn_folds
-from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
+from ostinato.tasks.classify.baselines import MostFrequent, joined
 from ostinato.tasks.classify.channels import ChannelEncoder, read_examples
 from ostinato.tasks.classify.encoding import ExampleBatches, Part
 from ostinato.tasks.classify.examples import Examples
