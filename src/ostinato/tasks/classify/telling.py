@@ -19,9 +19,10 @@ from ostinato.tasks.classify.statistics import statistics_of
 _KERNELS = 840  # of each kind, for each channel
 _EXAMPLES, _FEWEST = 150, 12  # that are looked at
 _WORK = 3e6  # steps of all of their channels, at most: about a second
-_LEAST, _MOST = 4, 200  # channels of which some are chosen
+_LEAST, _MOST = 6, 200  # channels of which some are chosen
 _BEYOND = 0.5  # nats more than the best of as many channels of noise has
-_USUAL = 0.5  # of the channels: if more tell something, all are read alike
+_BESIDE = 0.25  # of the evidence of the best channel: who has as much tells something too
+_USUAL = 1 / 3  # of the channels: if more tell something, all are read alike
 _AT_ONCE = 1 << 16  # steps whose statistics are made together
 
 
@@ -47,7 +48,10 @@ def telling_channels(sequences: Sequence[Tensor], targets: Integers, classes: in
     count = min(len(some), int(_WORK * len(some) / (channels * sum(map(len, some)))))
     if count < max(_FEWEST, 2 * classes):
         return all_alike
-    found = _evidence(some[:count], targets[:count], classes, seed) > np.log(channels) + _BEYOND
+    evidence, chance = _evidence(some[:count], targets[:count], classes, seed), np.log(channels) + _BEYOND
+    if evidence.max() <= chance:
+        return all_alike
+    found: NDArray[np.bool_] = evidence > min(chance, _BESIDE * evidence.max())
     return found if 0 < found.sum() <= _USUAL * channels else all_alike
 
 
