@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHARES = np.linspace(0, 1, 21)
-_PRIOR_CASES = 5.0
+_PRIOR_CASES = 2.0
 _KINDS = 2  # the mean, the median
 
 
