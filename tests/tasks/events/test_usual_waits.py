@@ -31,16 +31,14 @@ def test_predictions_that_say_less_than_what_is_usual_are_moved_to_it_and_others
     _, held, seen = log_of(1000, 1)
     owners = np.repeat(np.arange(100), 10)
     far = np.full((1000, 2), 50_000.0)
-    moved = usual.weighed(far, seen, held, owners)
-    assert moved.kinds[0] == 1  # the absolute error of the median is the least
-    assert moved.shares[0] > 0.9
-    assert moved.shares[1] == 0  # nothing is known of it
-    right = np.nan_to_num(held) * np.random.default_rng(2).uniform(0.9, 1.1, held.shape)
-    assert usual.weighed(right, seen, held, owners).shares == (0, 0)
-    median = usual.values[1, seen.lags[:, 0] - 1]  # what is saved beside this is chance
-    assert usual.weighed(median, seen, held, owners).shares == (0, 0)
-    few = usual.weighed(far[:30], seen.at(np.arange(30)), held[:30], owners[:30])
-    assert few.shares[0] <= 3 / 5  # of three cases
+    (mean, median), unknown = usual.weighed(far, seen, held, owners).shares
+    assert median > 0.7  # the absolute error of the median is the least
+    assert mean + median > 0.95
+    assert unknown == (0, 0)
+    right = np.nan_to_num(held) * np.random.default_rng(2).uniform(0.99, 1.01, held.shape)
+    assert sum(usual.weighed(right, seen, held, owners).shares[0]) < 0.05
+    few = usual.weighed(right[:20], seen.at(np.arange(20)), held[:20], owners[:20])
+    assert 0.05 < sum(few.shares[0]) < 0.6  # two cases tell little
 
 
 def test_what_is_moved_is_the_median_in_seconds_and_its_deviation_stays() -> None:
@@ -49,21 +47,21 @@ def test_what_is_moved_is_the_median_in_seconds_and_its_deviation_stays() -> Non
     raw = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2, 2)))
     assert usual.moved(raw, seen, scales) is raw  # nothing is decided yet
     for share in (0.3, 1.0):
-        found = replace(usual, kinds=(0, 0), shares=(share, 0.0)).moved(raw, seen, scales)
+        found = replace(usual, shares=((share, 0.0), (0.0, 0.0))).moved(raw, seen, scales)
         expected = (1 - share) * scales[0].seconds(raw[:, 0]) + share * usual.values[0, activities, 0]
         np.testing.assert_allclose(scales[0].seconds(found[:, 0]), expected, rtol=1e-6)
         assert torch.equal(found[:, 1], raw[:, 1])
         assert torch.equal(found[..., 1], raw[..., 1])
     with pytest.raises(ValueError, match="are no shares"):
-        replace(usual, kinds=(0, 0), shares=(2.0, 0.0))
+        replace(usual, shares=((0.7, 0.5), (0.0, 0.0)))
     with pytest.raises(ValueError, match="not of the times"):
-        replace(usual, kinds=(0,), shares=(0.5,))
+        replace(usual, shares=((0.5, 0.0),))
 
 
 def test_a_stream_says_the_times_of_the_whole_log(model) -> None:
     given = model.fitted_
     mixture = given.model.encoder.mixture
-    waits = replace(mixture.waits, kinds=(0, 1), shares=(0.4, 0.7))
+    waits = replace(mixture.waits, shares=((0.4, 0.0), (0.2, 0.5)))
     encoder = replace(given.model.encoder, mixture=replace(mixture, waits=waits))
     try:
         model.fitted_ = replace(given, model=replace(given.model, encoder=encoder))

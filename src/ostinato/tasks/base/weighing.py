@@ -66,8 +66,8 @@ def weigh(scores: list[Floats], starts: list[float], targets: Integers, spread: 
     def loss(logs: Floats) -> float:
         return weighed_loss(scores, np.exp(logs), starts, targets, spread)
 
-    options = {"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}
-    found = minimize(loss, np.log(starts), method="Nelder-Mead", options=options).x
+    begin = np.log(starts)
+    found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
     return [float(each) for each in np.exp(np.clip(found, -6.0, 4.0))]
 
 

@@ -148,7 +148,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         if (found.times is None) == (given.times is None):
             found = replace(found, time_weights=given.time_weights)
         if found.waits is not None and given.waits is not None:
-            found = replace(found, waits=replace(found.waits, kinds=given.waits.kinds, shares=given.waits.shares))
+            found = replace(found, waits=replace(found.waits, shares=given.waits.shares))
         return replace(renewed.encoder, mixture=found)
 
     def predict(self, model: Events, examples: Cases) -> Predicted:

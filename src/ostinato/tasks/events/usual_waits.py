@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHARES = np.linspace(0, 1, 21)
-_PRIOR_CASES = 2.0
+_FEW = 4.0  # cases, of which a standard error is itself told badly
+_ROUNDING = 1e-9
 _KINDS = 2  # the mean, the median
 
 
@@ -27,19 +28,18 @@ class UsualWaits:
 
     Args:
         values: seconds, `(2, activities, times)`: means, then medians; of what was never seen, that of all.
-        kinds: which of the two, of each time; shares: how far, from 0 to 1; none: not decided, not at all.
+        shares: how much of the mean, and of the median, of each time; none: not decided, nothing.
     """
 
     values: NDArray[np.float64]
-    kinds: tuple[int, ...] = ()
-    shares: tuple[float, ...] = ()
+    shares: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what does not belong together, as a damaged file may have it."""
         times = self.values.shape[-1] if self.values.ndim == 3 and self.values.shape[1] else -1
-        if len(self.values) != _KINDS or not len(self.kinds) == len(self.shares) in (0, times):
+        if len(self.values) != _KINDS or len(self.shares) not in (0, times):
             raise ValueError("the usual times after activities are not of the times that are predicted")
-        if not all(0 <= share <= 1 for share in self.shares) or not all(kind in (0, 1) for kind in self.kinds):
+        if not all(min(each) >= 0 and sum(each) <= 1 + _ROUNDING for each in self.shares):
             raise ValueError("the weights of usual times are no shares")
 
     @classmethod
@@ -61,9 +61,10 @@ class UsualWaits:
         return cls(np.where(np.isnan(found), overall[:, None], found))
 
     def weighed(self, seconds: Floats, seen: Seen, waits: Floats, owners: Codes) -> UsualWaits:
-        """Return it with the shares whose mean absolute error is least on held-out cases.
+        """Return it with the shares that err least on held-out cases.
 
-        Only what is saved beyond chance, more than a standard error over cases, moves anything; with few cases little.
+        Each share counts by how far, in standard errors over cases, it errs more than the best: few cases leave about
+        as much of each, and where it is clear what is best, that alone is left.
 
         Args:
             seconds: what is predicted at each event, `(events, times)`.
@@ -72,48 +73,45 @@ class UsualWaits:
             owners: the case of each event.
         """
         usual = self.values[:, seen.lags[:, 0] - 1]
-        found = [
-            _best(seconds[:, place], usual[..., place], waits[:, place], owners) for place in range(waits.shape[1])
-        ]
-        return replace(self, kinds=tuple(kind for kind, _ in found), shares=tuple(share for _, share in found))
+        columns = range(waits.shape[1])
+        found = [_shares(seconds[:, place], usual[..., place], waits[:, place], owners) for place in columns]
+        return replace(self, shares=tuple(found))
 
     def moved(self, raw: Tensor, seen: Seen, scales: Sequence[TimeScale]) -> Tensor:
         """Return what is said of times, `(events, times, 2)`, its medians moved towards what is usual."""
-        if not any(self.shares):
+        if not any(map(any, self.shares)):
             return raw
         import torch
 
-        centre = raw[..., 0].double().numpy().copy()
-        for place, (scale, kind, share) in enumerate(zip(scales, self.kinds, self.shares, strict=True)):
-            usual = self.values[kind, seen.lags[:, 0] - 1, place]
-            if share:
-                seconds = (1 - share) * scale.back(centre[:, place]) + share * usual
+        centre, usual = raw[..., 0].double().numpy().copy(), self.values[:, seen.lags[:, 0] - 1]
+        for place, (scale, shares) in enumerate(zip(scales, self.shares, strict=True)):
+            if any(shares):
+                seconds = (1 - sum(shares)) * scale.back(centre[:, place]) + np.array(shares) @ usual[..., place]
                 centre[:, place] = np.where(np.isfinite(seconds), scale.scaled(seconds), centre[:, place])
         return torch.cat([torch.from_numpy(centre).to(raw.dtype)[..., None], raw[..., 1:]], -1)
 
     @property
     def words(self) -> str:
         """What moves how far, in words; empty: nothing does."""
-        if not any(self.shares):
+        if not any(map(any, self.shares)):
             return ""
-        shares = zip(self.kinds, self.shares, strict=True)
-        return "; of times by the last activity " + " and ".join(
-            f"{share:.0%}{(' (mean)', ' (median)')[kind] if share else ''}" for kind, share in shares
-        )
+        said = (f"{mean:.0%} mean, {median:.0%} median" for mean, median in self.shares)
+        return "; of times after the last activity " + " and ".join(said)
 
 
-def _best(seconds: Floats, usual: Floats, truth: Floats, owners: Codes) -> tuple[int, float]:
-    """Return which of the usual times, `(2, events)`, and how much of it, errs least beside what is predicted."""
+def _shares(seconds: Floats, usual: Floats, truth: Floats, owners: Codes) -> tuple[float, float]:
+    """Return how much of the mean and of the median, `(2, events)`, errs least beside what is predicted."""
     known = np.isfinite(truth) & np.isfinite(usual).all(0) & np.isfinite(seconds)
     if not known.any():
-        return 0, 0.0
+        return 0.0, 0.0
     seconds, usual, truth, owners = seconds[known], usual[:, known], truth[known], owners[known]
-    tried = [(kind, float(share)) for kind in range(_KINDS) for share in _SHARES]
-    errors = [np.abs((1 - share) * seconds + share * usual[kind] - truth) for kind, share in tried]
-    best = int(np.argmin([each.mean() for each in errors]))
+    tried = np.array([(share * (kind == 0), share * (kind == 1)) for kind in range(_KINDS) for share in _SHARES])
     _, places = np.unique(owners, return_inverse=True)
-    saved = np.bincount(places, errors[0] - errors[best])  # of each case
-    if saved.sum() <= saved.std() * np.sqrt(len(saved)) or len(saved) < 2:
-        return 0, 0.0
-    kind, share = tried[best]
-    return kind, share * len(saved) / (len(saved) + _PRIOR_CASES)
+    errors = np.stack([
+        np.bincount(places, np.abs((1 - shares.sum()) * seconds + shares @ usual - truth)) for shares in tried
+    ])  # of each case  # fmt: skip
+    behind = errors - errors[errors.sum(1).argmin()]
+    spread = np.sqrt((behind**2).sum(1)) * np.sqrt(1 + _FEW / len(errors[0]))
+    likely = np.exp(-0.5 * (behind.sum(1) / np.maximum(spread, 1e-12)) ** 2)
+    found = likely @ tried / likely.sum()
+    return float(found[0]), float(found[1])
