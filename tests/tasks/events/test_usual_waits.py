@@ -32,13 +32,13 @@ def test_predictions_that_say_less_than_what_is_usual_are_moved_to_it_and_others
     owners = np.repeat(np.arange(100), 10)
     far = np.full((1000, 2), 50_000.0)
     (mean, median), unknown = usual.weighed(far, seen, held, owners).shares
-    assert median > 0.7  # the absolute error of the median is the least
-    assert mean + median > 0.95
+    assert mean == 0  # the absolute error of the median is the least
+    assert median > 0.95
     assert unknown == (0, 0)
     right = np.nan_to_num(held) * np.random.default_rng(2).uniform(0.99, 1.01, held.shape)
     assert sum(usual.weighed(right, seen, held, owners).shares[0]) < 0.05
     few = usual.weighed(right[:20], seen.at(np.arange(20)), held[:20], owners[:20])
-    assert 0.05 < sum(few.shares[0]) < 0.6  # two cases tell little
+    assert sum(few.shares[0]) < 0.6  # two cases tell little
 
 
 def test_what_is_moved_is_the_median_in_seconds_and_its_deviation_stays() -> None:

@@ -61,7 +61,7 @@ class UsualWaits:
         return cls(np.where(np.isnan(found), overall[:, None], found))
 
     def weighed(self, seconds: Floats, seen: Seen, waits: Floats, owners: Codes) -> UsualWaits:
-        """Return it with the shares that err least on held-out cases.
+        """Return it with the shares that err least on held-out cases, of the mean or of the median.
 
         Each share counts by how far, in standard errors over cases, it errs more than the best: few cases leave about
         as much of each, and where it is clear what is best, that alone is left.
@@ -95,23 +95,32 @@ class UsualWaits:
         """What moves how far, in words; empty: nothing does."""
         if not any(map(any, self.shares)):
             return ""
-        said = (f"{mean:.0%} mean, {median:.0%} median" for mean, median in self.shares)
+        said = (f"{max(each):.0%} {'mean' if each[0] else 'median'}" if any(each) else "0%" for each in self.shares)
         return "; of times after the last activity " + " and ".join(said)
 
 
 def _shares(seconds: Floats, usual: Floats, truth: Floats, owners: Codes) -> tuple[float, float]:
-    """Return how much of the mean and of the median, `(2, events)`, errs least beside what is predicted."""
+    """Return how much of the mean or of the median, `(2, events)`, errs least beside what is predicted."""
     known = np.isfinite(truth) & np.isfinite(usual).all(0) & np.isfinite(seconds)
     if not known.any():
         return 0.0, 0.0
-    seconds, usual, truth, owners = seconds[known], usual[:, known], truth[known], owners[known]
-    tried = np.array([(share * (kind == 0), share * (kind == 1)) for kind in range(_KINDS) for share in _SHARES])
-    _, places = np.unique(owners, return_inverse=True)
-    errors = np.stack([
-        np.bincount(places, np.abs((1 - shares.sum()) * seconds + shares @ usual - truth)) for shares in tried
-    ])  # of each case  # fmt: skip
+    seconds, usual, truth = seconds[known], usual[:, known], truth[known]
+    _, places = np.unique(owners[known], return_inverse=True)
+
+    def errors(kind: int, share: float) -> Floats:
+        """Return the sum of the absolute errors of each case."""
+        return np.bincount(places, np.abs((1 - share) * seconds + share * usual[kind] - truth))
+
+    shares = [_share(np.stack([errors(kind, float(share)) for share in _SHARES])) for kind in range(_KINDS)]
+    left = [float(errors(kind, share).sum()) for kind, share in enumerate(shares)]
+    if min(left) >= float(errors(0, 0.0).sum()):
+        return 0.0, 0.0
+    return (shares[0], 0.0) if left[0] < left[1] else (0.0, shares[1])
+
+
+def _share(errors: Floats) -> float:
+    """Return the mean share, each as likely as its errors, `(shares, cases)`, make it beside the best one."""
     behind = errors - errors[errors.sum(1).argmin()]
-    spread = np.sqrt((behind**2).sum(1)) * np.sqrt(1 + _FEW / len(errors[0]))
+    spread = np.sqrt((behind**2).sum(1)) * np.sqrt(1 + _FEW / errors.shape[1])
     likely = np.exp(-0.5 * (behind.sum(1) / np.maximum(spread, 1e-12)) ** 2)
-    found = likely @ tried / likely.sum()
-    return float(found[0]), float(found[1])
+    return float(likely @ _SHARES / likely.sum())
