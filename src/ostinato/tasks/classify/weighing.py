@@ -90,7 +90,8 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
         outputs = lambda rows: branch(*padded([part.arrays[row] for row in rows])).double().numpy()  # noqa: E731
         return np.stack(read_in_batches(lengths, outputs, steps=1 << 16))
 
-    branches = [network.deep_scores, *(partial(beside_scores, branch) for branch in network.beside)]
+    branches: list[Callable[[Tensor, Tensor], Tensor]] = [network.deep_scores]
+    branches += [partial(beside_scores, branch) for branch in network.beside]
     return Unseen(tuple(read(branch) for branch in branches), part.targets)
 
 

@@ -109,7 +109,8 @@ def _shares(seconds: Floats, usual: Floats, truth: Floats, owners: Codes) -> tup
 
     def errors(kind: int, share: float) -> Floats:
         """Return the sum of the absolute errors of each case."""
-        return np.bincount(places, np.abs((1 - share) * seconds + share * usual[kind] - truth))
+        missed = np.abs((1 - share) * seconds + share * usual[kind] - truth)
+        return np.bincount(places, missed).astype(np.float64)
 
     shares = [_share(np.stack([errors(kind, float(share)) for share in _SHARES])) for kind in range(_KINDS)]
     left = [float(errors(kind, share).sum()) for kind, share in enumerate(shares)]
