@@ -1,8 +1,10 @@
 """From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail.
 
-Of `n` steps no more than log(n) nats can be known of how rare something is, of runs of `k` steps no more than log(n /
-k). Beyond that the tail of a view is a belief, and counts for a quarter of what it says, that of a run for less:
-otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
+Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
+many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
+than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says,
+for less where few peaks were measured: otherwise the view that is calibrated worst is heard most. The view of the
+newest step has many peaks where that of many steps has few. A value that never came is beside them as it is.
 """
 
 from __future__ import annotations
@@ -14,22 +16,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.novelty import Novelty
+from ostinato.tasks.anomaly.manners import ABSENT, DRIFT, LIKENESS, STILL, usual_of
+from ostinato.tasks.anomaly.novelty import NEAR, Novelty, nats_of, usual_distance
+from ostinato.tasks.anomaly.rarity import Rarity
 from ostinato.tasks.anomaly.relations import Relations
-from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
+from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, beside, heights, measured
 from ostinato.tasks.base.tail import LiveTail, Tail
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
+_BELIEVED, _WELL = 0.5, 8.0  # of a view, beyond what is known; peaks it is measured on for so much belief
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 # nats, and what is not believed of those beyond where peaks are known; by false alarms of thirteen kinds of data
 _TRUSTED, _DOUBTED = 4.0, 0.3
-NOVELTY = len(VIEWS)  # the place of values that never came, behind the views
-STUCK, ASTRAY = NOVELTY + 1, NOVELTY + 2  # what is only said: a channel that stands still, one that left its season
+_MOSTLY, _ANY = 0.5, 1e12  # share of steps in stands; a scale by which no stand is long
+_STANDS = 8.0  # of them that count, at most
+_FORGIVEN = 2.0  # missing values that are none
+# the places of values that never came, of channels that stand still and of missing values, behind the views; the last
+# is only said, of a channel that left its season
+NOVELTY, STUCK, MISSING, ASTRAY = range(len(VIEWS), len(VIEWS) + 4)
 
 
 @dataclass(frozen=True)
@@ -39,20 +47,27 @@ class Errors:
     Args:
         error: `(steps, channels)`, scaled, NaN where missing.
         scale: of the expected distribution, likewise.
-        novelty: nats of values that never came, `(steps, 2, channels)`, see `Novelty`.
+        novelty: how far values are that never came, `(steps, 2, channels)`, see `Novelty`.
         counts: how many values there were before, `(steps, channels)`.
+        manner: what the channels were doing, `(steps, 4, channels)`, see `Manner.found`.
     """
 
     error: Floats
     scale: Floats
     novelty: Floats
     counts: Floats
+    manner: Floats
+
+    @property
+    def beside(self) -> Floats:
+        """The views that are not of errors, `(steps, 2, channels)`."""
+        return beside(self.manner[:, LIKENESS], self.manner[:, DRIFT])
 
     def related(self, relations: Relations) -> Errors:
         """Return them with what is left of the channels that follow others."""
         return Errors(
-            *relations.extended(self.error, self.scale), relations.widened(self.novelty, copied=False),
-            relations.widened(self.counts, copied=True),
+            *relations.extended(self.error, self.scale), relations.widened(self.novelty, "zero"),
+            relations.widened(self.counts, "copied"), relations.widened(self.manner, "unknown"),
         )  # fmt: skip
 
 
@@ -62,8 +77,10 @@ class Calibration:
 
     Args:
         usual: of the views, where a series begins.
-        begins, shares, scales: `(views, 2, 1)`, the exponential tail of each view's height on either side: where it
-            begins, -log of how many steps lie beyond, and its mean excess.
+        views: `(views, 2, 1)`, how rare heights of each view are on either side.
+        still, missing: `(channels,)`, how rare stands, and heights of missing values, are.
+        absent: `(channels,)`, share of values that are usually missing.
+        near: `(channels,)`, how far new values usually lie.
         tail: of the whole score.
         freedom: `(channels,)`, degrees of freedom of errors.
         pace: of the views.
@@ -74,9 +91,11 @@ class Calibration:
     """
 
     usual: Usual
-    begins: Floats
-    shares: Floats
-    scales: Floats
+    views: Rarity
+    still: Rarity
+    missing: Rarity
+    absent: Floats
+    near: Floats
     tail: Tail
     freedom: Floats
     pace: Pace
@@ -88,11 +107,13 @@ class Calibration:
     @classmethod
     def unknown(cls, freedom: Floats, pace: Pace, relations: Relations | None = None) -> Calibration:
         """Return what stands before anything was measured."""
-        shape, channels = (len(VIEWS), 2, 1), len(freedom)
+        channels = len(freedom)
         held = Relations.none(channels) if relations is None else relations
+        wide = channels + len(held)
         return cls(
-            Usual.unknown(channels + len(held)), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
-            Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held, manners=np.zeros((2, channels)),
+            Usual.unknown(wide), Rarity.unknown((len(VIEWS), 2, 1)), Rarity.unknown((wide,)), Rarity.unknown((wide,)),
+            np.full(wide, 0.5), np.full(wide, NEAR), Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held,
+            manners=np.zeros((2, channels)),
         )  # fmt: skip
 
     @property
@@ -111,30 +132,55 @@ class Calibration:
         """Return the tail that follows the scores of a series."""
         return LiveTail(self.tail, self.count, self.gap)
 
-    def nats(self, z: Floats, novelty: Floats, counts: Floats) -> Floats:
-        """Return -log of how often each view is as high on normal data, `(..., views + 1, 2, channels)`; NaN: unknown.
+    def nats(self, z: Floats, novelty: Floats, counts: Floats, manner: Floats) -> Floats:
+        """Return -log of how many normal steps begin a peak as high as each view's; NaN: unknown.
 
         Args:
             z: deviations, `(..., views, channels)`.
             novelty: `(..., 2, channels)`.
-            counts: values there were before, `(..., channels)`.
+            counts: values there were before, `(..., channels)`, of which some never came.
+            manner: `(..., 4, channels)`.
+
+        Returns:
+            `(..., views + 3, 2, channels)`: views, values that never came, stands, missing values.
         """
-        height = heights(z)
-        beyond = (height - self.begins) / self.scales
-        # below its tail it only has to rise
-        nats = np.where(beyond > 0, self.shares + beyond, height / self.begins * self.shares)
-        known = np.log1p(counts[..., None, None, :] / self.pace.steps[:, None, None])
-        nats = np.where(nats > known, known + _BELIEVED * (nats - known), nats)
+        nats = self.views.nats(heights(z))
+        still = self.still.nats(manner[..., STILL, :] - 1)
+        missing = self.missing.nats(self.missed(manner[..., ABSENT, :]))
+        nats, still = self.believed(nats, self.views.peaks), self.believed(still, self.still.weights)
         # nothing is said before there is a view of the newest step
-        unseen = np.where(z[..., :1, None, :] == z[..., :1, None, :], novelty[..., None, :, :], np.nan)
-        return np.concatenate([nats, unseen], -3)
+        there = z[..., :1, None, :] == z[..., :1, None, :]
+        unseen = nats_of(novelty, counts[..., None, :], self.near)
+        beside_views = np.stack([unseen, _one_sided(still)], -3)
+        # of values that are missing only what is beyond their tail is said
+        gone = np.where(missing > self.missing.levels, missing, np.nan)
+        return np.concatenate([nats, np.where(there, beside_views, np.nan), _one_sided(gone)[..., None, :, :]], -3)
+
+    def believed(self, nats: Floats, peaks: Floats) -> Floats:
+        """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
+        known, share = math.log1p(max(self.count, 0)), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
+        return np.where(nats > known, known + share * (nats - known), nats)
+
+    def missed(self, absent: Floats) -> Floats:
+        """Return the heights of shares of missing values, in nats of as many draws: Chernoff's bound."""
+        steps = self.pace.long
+        share = np.clip(absent - 2 * _FORGIVEN / (1 + steps), self.absent, 1.0)
+        usual = self.absent
+        some = share * np.log(np.maximum(share, _TINY) / usual)
+        others = (1 - share) * np.log(np.maximum(1 - share, _TINY) / (1 - usual))
+        return np.asarray(steps * np.maximum(some + others, 0.0))
+
+
+def _one_sided(nats: Floats) -> Floats:
+    """Return nats of one side as those of both, `(..., 2, channels)`."""
+    return np.stack([nats, np.full_like(nats, np.nan)], -2)
 
 
 def score_of(nats: Floats) -> tuple[float, int, int, int]:
     """Return the score of a step, and the view, the side and the channel it is from; NaN: nothing is known.
 
     Args:
-        nats: `(views + 1, 2, channels)`.
+        nats: `(views + 3, 2, channels)`.
     """
     flat = np.where(nats == nats, nats, -1.0).ravel()
     place = int(flat.argmax())
@@ -166,6 +212,8 @@ def calibrated(
     sizes = [part.error / part.scale for part in parts]
     relations = Relations.fit(np.concatenate([size[normal] for size, normal in zip(sizes, kept, strict=True)]))
     unknown = Calibration.unknown(freedom, pace, relations)
+    doing = np.concatenate([part.manner[normal] for part, normal in zip(parts, kept, strict=True)])
+    unknown = replace(unknown, manners=usual_of(doing))
     parts, freedom = [part.related(relations) for part in parts], unknown.freedoms
     channels = len(freedom)
     first = _begin(parts, kept, channels)
@@ -174,7 +222,7 @@ def calibrated(
         views = Views(first, pace)
         found = np.full((len(part.error), len(VIEWS), channels), np.nan)
         for step in range(len(part.error)):
-            views.push(part.error[step], part.scale[step], freedom)
+            views.push(part.error[step], part.scale[step], freedom, part.beside[step])
             found[step] = views.raw
         found[~normal] = np.nan
         raw.append(found)
@@ -182,7 +230,8 @@ def calibrated(
     z = [z_of(part, usual, freedom, pace) for part in parts]
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
-    tails = _with_tails(unknown, usual, np.concatenate(z))
+    steps = sum(int(normal.sum()) for normal in kept)
+    tails = _with_tails(replace(unknown, usual=usual, gap=gap, count=steps), z, parts, kept)
     # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
         np.append(scores_of(tails, part, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
@@ -202,7 +251,7 @@ def _as_nats(tail: Tail, count: int) -> Tail:
 def novelty_of(
     values: Floats, normal: NDArray[np.bool_], states: Sequence[Novelty], begin: int
 ) -> tuple[Floats, Floats]:
-    """Return nats `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
+    """Return distances `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
 
     Args:
         values: scaled, `(rows, channels)`, all of the series.
@@ -216,10 +265,10 @@ def novelty_of(
     for channel, state in enumerate(states):
         for row, value in enumerate(values[:, channel].tolist()):
             counts[row, channel] = state.count
-            nats, side = state.push(value, learn=learned[row])
-            found[row, side, channel] = nats
-            if nats != nats:
-                found[row, :, channel] = nats
+            share, side = state.push(value, learn=learned[row])
+            found[row, side, channel] = share
+            if share != share:
+                found[row, :, channel] = share
     return found[begin:], counts[begin:]
 
 
@@ -251,17 +300,17 @@ def _large(sizes: Floats) -> float:
 
 def z_of(errors: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
     """Return the deviations of all views over a series, `(steps, views, channels)`."""
-    views = Views(usual, pace)
+    views, others = Views(usual, pace), errors.beside
     return (
-        np.stack([views.push(errors.error[i], errors.scale[i], freedom) for i in range(len(errors.error))])
-        if len(errors.error)
+        np.stack([views.push(errors.error[i], errors.scale[i], freedom, others[i]) for i in range(len(others))])
+        if len(others)
         else np.zeros((0, len(VIEWS), len(freedom)))
     )
 
 
 def scores_of(calibration: Calibration, errors: Errors, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return the score of each step, `(steps,)`, and its view, side and channel, `(steps, 3)`."""
-    nats = calibration.nats(z, errors.novelty, errors.counts)
+    nats = calibration.nats(z, errors.novelty, errors.counts, errors.manner)
     found = [score_of(one) for one in nats]
     return np.array([one[0] for one in found]), np.array([one[1:] for one in found], np.int64).reshape(-1, 3)
 
@@ -283,13 +332,41 @@ def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels:
     return Usual(ratio, unknown.mean, unknown.deviation)
 
 
-def _with_tails(found: Calibration, usual: Usual, z: Floats) -> Calibration:
-    height = np.where(np.isnan(z)[:, :, None], np.nan, heights(z))
-    begins, shares, scales = found.begins.copy(), found.shares.copy(), found.scales.copy()
-    for view in range(len(VIEWS)):
-        for side in range(2):
-            held = Tail.fit(height[:, view, side].ravel(), share=_SHARE)
-            begins[view, side] = max(held.begin, 0.5)
-            scales[view, side] = min(max(held.scale, 0.3), 10.0)
-            shares[view, side] = -math.log(_SHARE)
-    return replace(found, usual=usual, begins=begins, shares=shares, scales=scales)
+def _with_tails(
+    found: Calibration, z: Sequence[Floats], parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]]
+) -> Calibration:
+    """Return how rare heights of all views, stands and missing values are, by peaks of normal steps."""
+    height = heights(np.concatenate(z))
+    longest = [max(int(steps), found.gap) for steps in found.pace.steps]
+    views = Rarity.fit(
+        [height[:, view, side] for view in range(len(VIEWS)) for side in range(2)], np.repeat(longest, 2).tolist(),
+        _SHARE,
+    )  # fmt: skip
+    manner = np.concatenate([np.where(normal[:, None, None], part.manner, np.nan)
+                             for part, normal in zip(parts, kept, strict=True)])  # fmt: skip
+    absent = manner[:, ABSENT]
+    rows = np.isfinite(absent).sum(0)
+    share = (np.nansum(absent, 0) + 0.5) / (rows + 1)
+    found = replace(found, views=views.reshaped(len(VIEWS), 2, 1), absent=np.clip(share, 0, 0.99))
+    channels = range(manner.shape[2])
+    # a stand is one peak, and none is a value that came once
+    stands = [np.where(_over(manner[:, STILL, [one]]), manner[:, STILL, [one]] - 1, 0.0) for one in channels]
+    # stands of several kinds have a heavier tail than those of one
+    still = Rarity.fit(stands, [0] * len(stands), _SHARE, widest=math.inf, most=_STANDS)
+    # of channels that mostly stand still, a long stand says nothing
+    mostly = np.array([np.nanmean(manner[:, STILL, one] > 1) > _MOSTLY if rows[one] else False for one in channels])
+    still = replace(still, scales=np.where(mostly, _ANY, still.scales))
+    gone = found.missed(absent)
+    # of values at the beginning almost all are new
+    far = np.concatenate([part.novelty[len(part.novelty) // _BEGUN :][normal[len(normal) // _BEGUN :]].max(1)
+                          for part, normal in zip(parts, kept, strict=True)])  # fmt: skip
+    found = replace(found, near=np.array([usual_distance(far[:, one]) for one in channels]))
+    return replace(
+        found, still=still,
+        missing=Rarity.fit([gone[:, [one]] for one in channels], [found.pace.long] * len(stands), _SHARE),
+    )  # fmt: skip
+
+
+def _over(run: Floats) -> NDArray[np.bool_]:
+    """Tell where a stand ends: at the next step it is shorter."""
+    return np.asarray(np.append(run[1:] <= run[:-1], np.ones((1, 1), bool), 0))
