@@ -142,7 +142,7 @@ def test_no_single_step_teaches_much() -> None:
     for step in range(300):
         error = rng.normal(size=1)
         for views, own in ((one, error), (wild, error * 1e6 if step == 200 else error)):
-            views.push(own, np.ones(1), np.full(1, 5.0), np.zeros((2, 1)))
+            views.push(own, np.ones(1), np.full(1, 5.0), np.zeros(1))
     assert abs(wild.ratio - one.ratio) < 0.01
     assert np.abs(wild.mean - one.mean).max() < 0.1
     assert np.abs(wild.deviation - one.deviation).max() < 0.1

@@ -47,7 +47,7 @@ def calibrated_encoder(model: Watching, parts: list[SeriesExamples]) -> SeriesEn
     )
     if parameters.threshold == "labels":
         related = [one.related(found.relations) for one in errors]
-        raw = [scores_of(found, one, z_of(one, found.usual, found.freedoms, found.pace))[0] for one in related]
+        raw = [scores_of(found, one, z_of(one, found.usual, found.freedoms, found.pace)) for one in related]
         scores = [live_scores(found, one) for one in raw]
         threshold, words = best_threshold(scores, marks, threshold, words, parameters.merge)
     seen = [np.stack([state.kept() for state in states.get(name, _nothing(encoder))]) for name in encoder.names]

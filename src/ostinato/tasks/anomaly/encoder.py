@@ -16,7 +16,7 @@ from ostinato.tasks.anomaly.inputs import Inputs, features_of, series_inputs
 from ostinato.tasks.anomaly.network import SeriesSizes
 from ostinato.tasks.anomaly.novelty import MOST, Novelty, is_state
 from ostinato.tasks.anomaly.scoring import Calibration
-from ostinato.tasks.anomaly.views import VIEWS
+from ostinato.tasks.anomaly.views import OF_ERRORS, VIEWS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -115,8 +115,8 @@ class SeriesEncoder:
             and calibration.views.shapes == {(len(VIEWS), 2, 1)}
             and calibration.still.shapes == calibration.missing.shapes == {(wide,)}
             and all(each.positive for each in (calibration.views, calibration.still, calibration.missing))
-            and calibration.absent.shape == calibration.near.shape == (wide,)
-            and (calibration.near > 0).all()
+            and calibration.begins.shape == calibration.scales.shape == (OF_ERRORS, 2, 1)
+            and calibration.absent.shape == (wide,)
             and ((calibration.absent > 0) & (calibration.absent < 1)).all()
             and 1 <= self.season <= 1 << 20
             and 0 <= self.window <= 1 << 16

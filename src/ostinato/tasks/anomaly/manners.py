@@ -1,5 +1,5 @@
 """What channels have been doing up to a step, beside what was expected of it: standing still, leaving their season,
-drifting, missing.
+missing.
 
 A forecaster that follows a series closely is surprised by none of these at any one step.
 """
@@ -13,10 +13,9 @@ from ostinato.tasks.anomaly.views import Pace
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]
-STILL, LIKENESS, DRIFT, ABSENT = range(4)  # what `Manner.found` returns
+STILL, KNOWN, LIKENESS, ABSENT = range(4)  # what `Manner.found` returns
 FEWEST_STILL = 4  # steps without a change that are worth a word
 _USUAL, _LOST = 0.6, 0.35  # correlations: of what follows its season, and of what does so no longer
-_APART = 4  # times as long as a drift's span is that what it is held against
 _BRIEF, _AGAIN = 2.5, 0.9  # strange steps, near each other, that are but a spike; what is left of one at the next step
 _TINY = 1e-12
 
@@ -31,15 +30,14 @@ class Manner:
 
     def __init__(self, channels: int, pace: Pace) -> None:
         self.rate = 2 / (1 + pace.rhythm) if pace.season > 1 else 0.0
-        self.near, self.far, self.missed = 2 / (1 + pace.drift), 2 / (1 + _APART * pace.drift), 2 / (1 + pace.long)
+        self.missed = 2 / (1 + pace.long)
         self.value = np.full(channels, np.nan)
         self.run = np.zeros(channels)  # steps at one value
         self.ago = np.full(channels, np.nan)  # the value a season before the next step
         # means of both, their squares and their product
         self.sums = np.zeros((5, channels))
         self.steps = np.zeros(channels)
-        self.levels = np.zeros((3, channels))  # means of the newest steps, of these means, and of many more steps
-        self.count = np.zeros(channels)
+        self.stands = np.zeros((2, channels))  # the longest stand that is over, and the next longest
         self.absent = np.zeros(channels)  # share of the newest steps that are missing
         self.strange = np.zeros(channels)  # how many of the newest steps were
 
@@ -48,7 +46,7 @@ class Manner:
     ) -> None:
         """Take in a row of scaled values.
 
-        A spike tells nothing of a season or a drift: what is strange counts there from the third such step on.
+        A spike tells nothing of a season: what is strange counts there from the third such step on.
 
         Args:
             values: `(channels,)`, NaN where missing.
@@ -59,13 +57,13 @@ class Manner:
         """
         seen = values == values
         same = values == self.value
+        self._over(np.where(seen & ~same, self.run - 1, 0.0))
         self.run = np.where(seen, np.where(same, self.run + 1, 1.0), self.run)
         self.value = np.where(seen, values, self.value)
         told = seen
         if strange is not None:
             self.strange = _AGAIN * self.strange + strange
             told = seen & ~(strange & (self.strange < _BRIEF))
-        self._drift(told)
         self.absent = self.absent + self.missed * (~seen - self.absent)
         if self.rate:
             ago = self.ago if then is None else np.where(then == then, then, self.ago)
@@ -77,15 +75,12 @@ class Manner:
             self.steps = self.steps + both
             self.ago = np.where(season != last, season, np.nan)
 
-    def _drift(self, seen: Marks) -> None:
-        self.count = self.count + seen
-        begun = 1 / np.maximum(self.count, 1)  # a mean begins as a plain one
-        near, far = np.maximum(self.near, begun), np.maximum(self.far, begun)
-        value = np.where(seen, self.value, 0.0)
-        first = self.levels[0] + near * (value - self.levels[0])
-        second = self.levels[1] + near * (first - self.levels[1])  # in which a season leaves less
-        third = self.levels[2] + far * (value - self.levels[2])
-        self.levels = np.where(seen, np.stack([first, second, third]), self.levels)
+    def _over(self, stand: Floats) -> None:
+        """Take in the stands that are over, `(channels,)`, 0 where none is."""
+        longest, next_longest = self.stands
+        self.stands = np.stack([
+            np.maximum(longest, stand), np.maximum(next_longest, np.minimum(longest, stand))
+        ])  # fmt: skip
 
     @property
     def likeness(self) -> Floats:
@@ -98,14 +93,12 @@ class Manner:
         return np.where(self.steps * self.rate >= 1, found, np.nan)
 
     @property
-    def drift(self) -> Floats:
-        """How far the level has moved from what it was for long, `(channels,)`; NaN: not known yet."""
-        return np.where(self.count * self.near >= 2, self.levels[1] - self.levels[2], np.nan)
-
-    @property
     def found(self) -> Floats:
-        """Steps at one value, likeness to a season ago, drift, share of missing steps: `(4, channels)`."""
-        return np.stack([self.run, self.likeness, self.drift, self.absent])
+        """Steps at one value, a stand that is known, likeness to a season ago, share of missing steps: `(4, channels)`.
+
+        A stand is known that came twice: one that came once may have been an anomaly.
+        """
+        return np.stack([self.run, self.stands[1], self.likeness, self.absent])
 
     def stuck(self, channel: int, longest: float) -> int:
         """Return for how many steps a channel has not moved, 0 where that is nothing new."""
@@ -119,17 +112,17 @@ class Manner:
     def kept(self) -> Floats:
         """Return the state, `(ROWS, channels)`."""
         return np.concatenate([
-            self.value[None], self.run[None], self.ago[None], self.sums, self.steps[None], self.levels,
-            self.count[None], self.absent[None], self.strange[None],
+            self.value[None], self.run[None], self.ago[None], self.sums, self.steps[None], self.stands,
+            self.absent[None], self.strange[None],
         ])  # fmt: skip
 
     def accept(self, kept: Floats) -> None:
         """Resume from a state."""
         self.value, self.run, self.ago, self.sums, self.steps = kept[0], kept[1], kept[2], kept[3:8], kept[8]
-        self.levels, self.count, self.absent, self.strange = kept[9:12], kept[12], kept[13], kept[14]
+        self.stands, self.absent, self.strange = kept[9:11], kept[11], kept[12]
 
 
-ROWS = 15  # of the state
+ROWS = 13  # of the state
 
 
 def usual_of(found: Floats) -> Floats:

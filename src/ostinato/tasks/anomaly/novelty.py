@@ -1,10 +1,10 @@
 """Values that never came: how far a value is from all that were there before, and how strange that makes it.
 
-Of `n` values drawn alike the next one lies beyond all of them, on either side, about twice in `n`; how much farther
-than the nearest of them it lies tells more, the less far those lay that were new in their time. Values are kept as the
-cells of a grid that they fell into, so that memory does not grow with time: where there are too many, the grid gets
-twice as coarse. A value that came once makes those near it less strange by no more than a part of the way; it is known
-once it came again later, or stayed. So an anomaly is not learned in one go, and a new normal is after `LATER` steps.
+Of `n` values drawn alike the next one lies beyond all of them about once in `n`; how much farther than the nearest of
+them it lies tells more. Values are kept as the cells of a grid that they fell into, so that memory does not grow with
+time: where there are too many, the grid gets twice as coarse. A value that came once makes those near it less strange
+by no more than a part of the way; it is known once it came again later, or stayed. So an anomaly is not learned in one
+go, and a new normal is after `LATER` steps.
 
 This is about values themselves, beside the views of what was expected: a forecaster that follows a series closely is
 surprised little by a slow drift into what never was, or by a spike in noise.
@@ -30,9 +30,7 @@ LATER = 50  # steps after which a value that comes again is known
 _ONCE = 0.03  # of the way to the nearest known value, that a value near one which came once is still off
 _LEAST_RANGE = 0.25  # spreads that values range over at least
 _APART = 0.1  # of the range: as far as this lies one value in as many as there were
-_SIDES = 2  # on which values may lie beyond all others
-_FALL = 5.0  # how fast tails fall: as a power
-NEAR, _NEARS = 0.05, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
+_NEAR, _FALL = 0.02, 5.0  # of the range: a distance; how fast tails fall beyond it
 _FEWEST = 16  # values before anything is said
 _FARTHEST = 1e15  # spreads: what is farther is as far
 _KNOWN = -1
@@ -47,9 +45,9 @@ class Novelty:
     ...     _ = novelty.push(step % 7 / 7)
     >>> novelty.push(3 / 7)
     (0.0, 1)
-    >>> share, side = novelty.push(5.0)
-    >>> share > 4, side, bool(nats_of(share, novelty.count, NEAR) > 15)
-    (True, 0, True)
+    >>> nats, side = novelty.push(5.0)
+    >>> nats > 20, side
+    (True, 0)
     """
 
     def __init__(self) -> None:
@@ -60,9 +58,9 @@ class Novelty:
         self.known: list[int] = []  # those cells that are, rising
 
     def push(self, value: float, *, learn: bool = True) -> tuple[float, int]:
-        """Return how far a scaled value is from what was there, and on which side (0: above) of it; then learn it.
+        """Return how strange a scaled value is, in nats, and on which side (0: above) of what is near; then learn it.
 
-        The distance is a share of the range of values; NaN where nothing can be said. See `nats_of`.
+        NaN where nothing can be said.
         """
         if value != value:
             return math.nan, 0
@@ -83,7 +81,9 @@ class Novelty:
             far += _ONCE * (abs(_nearest(self.known, cell) - cell) - far)
         if far <= 0:
             return 0.0, 1
-        return far / max(self.cells[-1] - self.cells[0], _LEAST_RANGE / self.grain), int(cell < near)
+        share = far / max(self.cells[-1] - self.cells[0], _LEAST_RANGE / self.grain)
+        nats = math.log1p(self.count * min(share / _APART, 1.0)) + _FALL * math.log1p(share / _NEAR)
+        return nats, int(cell < near)
 
     def _learn(self, cell: int) -> None:
         self.count += 1
@@ -122,24 +122,6 @@ class Novelty:
         self.cells = cells[found].tolist()
         self.since = dict(zip(self.cells, since[found].tolist(), strict=True))
         self.known = [cell for cell in self.cells if self.since[cell] == _KNOWN]
-
-
-def nats_of(share: Floats | float, count: Floats | float, near: Floats | float) -> Floats:
-    """Return how strange values are that never came, in nats: -log of how many steps begin one that is as far.
-
-    Args:
-        share: how far they are, of the range of those that were there.
-        count: how many there were.
-        near: how far new values usually lie, see `usual_distance`.
-    """
-    beyond = np.log1p(count / _SIDES * np.minimum(np.asarray(share) / _APART, 1.0))
-    return np.asarray(beyond + _FALL * np.log1p(share / (_FALL * near)), np.float64)
-
-
-def usual_distance(shares: Floats) -> float:
-    """Return how far values usually lie that never came, from those of them that were new in their time, `(steps,)`."""
-    new = shares[np.isfinite(shares) & (shares > 0.5 / MOST)]  # what is nearer came once
-    return float((np.minimum(new, 1.0).sum() + _NEARS * NEAR) / (len(new) + _NEARS))
 
 
 def is_state(kept: Ints) -> bool:

@@ -56,8 +56,6 @@ def reason_of(
     kind = VIEWS[view]
     if kind == "step":
         return f"{name}: a sudden {'rise' if came >= place else 'drop'}; {seen}"
-    if kind == "drift":
-        return f"{name}: has drifted {'lower' if side else 'higher'} over the last {pace.drift} steps or more; {seen}"
     steps = pace.long if kind.startswith("long") else pace.short
     if kind.endswith("shift"):
         return f"{name}: {'lower' if side else 'higher'} than expected for about {steps} steps; {seen}"

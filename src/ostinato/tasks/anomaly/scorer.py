@@ -18,11 +18,11 @@ from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import Inputs
-from ostinato.tasks.anomaly.manners import DRIFT, LIKENESS, ROWS, Manner
+from ostinato.tasks.anomaly.manners import LIKENESS, ROWS, Manner
 from ostinato.tasks.anomaly.network import FORECAST
 from ostinato.tasks.anomaly.novelty import Novelty
 from ostinato.tasks.anomaly.scoring import ASTRAY, MISSING, NOVELTY, STUCK, Errors, novelty_of, score_of
-from ostinato.tasks.anomaly.views import VIEWS, Views, beside
+from ostinato.tasks.anomaly.views import VIEWS, Views, unlikeness
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -176,17 +176,19 @@ class SeriesScorer:
         )
         self.manner.push(values, last, season, self.expecting.then, self.expecting.strange)
         manner = relations.widened(self.manner.found, "unknown")
-        z = self.views.push(*relations.extended(error, scale), self.freedoms, beside(manner[LIKENESS], manner[DRIFT]))
+        z = self.views.push(*relations.extended(error, scale), self.freedoms, unlikeness(manner[LIKENESS]))
         novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
         unseen, known = relations.widened(novelty[0], "zero"), relations.widened(counts[0], "copied")
-        nats = self.calibration.nats(z, unseen, known, manner)
+        nats = self.calibration.nats(z, unseen, known)
         raw, *why = score_of(nats)
+        lasting, *other = score_of(self.calibration.lasting(z, manner))
+        score, lasts = self.calibration.together(raw, self.tail.push(raw), lasting)
+        if lasts:
+            why = other
         if why[0] == RHYTHM and not self._astray(why[2]):  # it is less like a season ago for another reason
             others = np.full_like(nats, math.nan)
             others[..., why[2]] = nats[..., why[2]]
-            others[RHYTHM] = math.nan
             why = list(score_of(others)[1:])
-        score = self.calibration.drawn(raw, self.tail.push(raw))
         return Step(score, self._why(*why), place, scale * self.views.ratio[: len(values)], self._begins(score))
 
     def _begins(self, score: float) -> bool:

@@ -1,10 +1,14 @@
 """From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail.
 
-Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
-many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
-than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says,
-for less where few peaks were measured: otherwise the view that is calibrated worst is heard most. The view of the
-newest step has many peaks where that of many steps has few. A value that never came is beside them as it is.
+Of `n` steps no more than log(n) nats can be known of how rare something is, of runs of `k` steps no more than log(n /
+k). Beyond that the tail of a view is a belief, and counts for a quarter of what it says, that of a run for less:
+otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
+
+What lasts without surprising a forecaster is evidence apart, with a tail of its own by its peaks (`rarity.py`): a
+season that is lost, noise that is quieter, a channel that no longer follows another, one that stands still, values that
+are missing. It is not in the tail of the score of the rest: the few long peaks of what lasts would draw that tail up,
+and all that is short would seem rarer than it is. Errors, values that never came and what lasts share the rate of
+alarms, a third for each.
 """
 
 from __future__ import annotations
@@ -12,32 +16,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.manners import ABSENT, DRIFT, LIKENESS, STILL, usual_of
-from ostinato.tasks.anomaly.novelty import NEAR, Novelty, nats_of, usual_distance
+from ostinato.tasks.anomaly.manners import ABSENT, KNOWN, LIKENESS, STILL, usual_of
+from ostinato.tasks.anomaly.novelty import Novelty
 from ostinato.tasks.anomaly.rarity import Rarity
 from ostinato.tasks.anomaly.relations import Relations
-from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, beside, heights, measured
+from ostinato.tasks.anomaly.views import OF_ERRORS, VIEWS, Pace, Usual, Views, heights, measured, unlikeness
 from ostinato.tasks.base.tail import LiveTail, Tail
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05
+_LEVEL = -math.log(_SHARE)
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED, _WELL = 0.5, 8.0  # of a view, beyond what is known; peaks it is measured on for so much belief
+_BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view of errors, beyond what is known
+_LASTING, _WELL = 0.5, 8.0  # of what lasts, likewise; peaks it is measured on for so much belief
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 # nats, and what is not believed of those beyond where peaks are known; by false alarms of thirteen kinds of data
 _TRUSTED, _DOUBTED = 4.0, 0.3
 _MOSTLY, _ANY = 0.5, 1e12  # share of steps in stands; a scale by which no stand is long
-_STANDS = 8.0  # of them that count, at most
+_STANDS = 3.0  # of them that count, at most: their tail is heavy
+_GROWS = 0.5  # nats in a short run, by which a stand grows that is still worth an alarm
 _FORGIVEN = 2.0  # missing values that are none
+_SHARED = math.log(3)  # errors, values that never came and what lasts have a third of the alarms each
 # the places of values that never came, of channels that stand still and of missing values, behind the views; the last
 # is only said, of a channel that left its season
 NOVELTY, STUCK, MISSING, ASTRAY = range(len(VIEWS), len(VIEWS) + 4)
+# which views on which sides are of what lasts: noise that is quieter, a season that is lost
+_LASTS = np.array([[False, view.endswith("noise")] if view != "rhythm" else [True, False] for view in VIEWS])[
+    :, :, None
+]
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class Errors:
     Args:
         error: `(steps, channels)`, scaled, NaN where missing.
         scale: of the expected distribution, likewise.
-        novelty: how far values are that never came, `(steps, 2, channels)`, see `Novelty`.
+        novelty: nats of values that never came, `(steps, 2, channels)`, see `Novelty`.
         counts: how many values there were before, `(steps, channels)`.
         manner: what the channels were doing, `(steps, 4, channels)`, see `Manner.found`.
     """
@@ -59,9 +72,9 @@ class Errors:
     manner: Floats
 
     @property
-    def beside(self) -> Floats:
-        """The views that are not of errors, `(steps, 2, channels)`."""
-        return beside(self.manner[:, LIKENESS], self.manner[:, DRIFT])
+    def unlike(self) -> Floats:
+        """How unlike a season ago the channels are, `(steps, channels)`."""
+        return unlikeness(self.manner[:, LIKENESS])
 
     def related(self, relations: Relations) -> Errors:
         """Return them with what is left of the channels that follow others."""
@@ -77,29 +90,33 @@ class Calibration:
 
     Args:
         usual: of the views, where a series begins.
-        views: `(views, 2, 1)`, how rare heights of each view are on either side.
+        begins, scales: `(views of errors, 2, 1)`, the exponential tail of each view's height on either side: where it
+            begins, and its mean excess.
+        views: `(views, 2, 1)`, how rare peaks of each view are on either side, of what lasts.
         still, missing: `(channels,)`, how rare stands, and heights of missing values, are.
         absent: `(channels,)`, share of values that are usually missing.
-        near: `(channels,)`, how far new values usually lie.
-        tail: of the whole score.
+        tail: of the score of errors and of values that never came.
         freedom: `(channels,)`, degrees of freedom of errors.
         pace: of the views.
-        count: normal steps that this was found from.
+        count: normal steps that the tail was found from.
+        steps: normal steps that what lasts was measured on.
         gap: steps between two peaks at least.
         relations: the channels that follow others; what is left of them stands behind the channels in all views.
         manners: `(2, channels)`, the longest stand of a channel, and how like the season before it usually is.
     """
 
     usual: Usual
+    begins: Floats
+    scales: Floats
     views: Rarity
     still: Rarity
     missing: Rarity
     absent: Floats
-    near: Floats
     tail: Tail
     freedom: Floats
     pace: Pace
     count: int = 0
+    steps: int = 0
     gap: int = 0
     relations: Relations = field(default_factory=lambda: Relations.none(1))
     manners: Floats = field(default_factory=lambda: np.zeros((2, 1)))
@@ -109,11 +126,11 @@ class Calibration:
         """Return what stands before anything was measured."""
         channels = len(freedom)
         held = Relations.none(channels) if relations is None else relations
-        wide = channels + len(held)
+        wide, sides = channels + len(held), (OF_ERRORS, 2, 1)
         return cls(
-            Usual.unknown(wide), Rarity.unknown((len(VIEWS), 2, 1)), Rarity.unknown((wide,)), Rarity.unknown((wide,)),
-            np.full(wide, 0.5), np.full(wide, NEAR), Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held,
-            manners=np.zeros((2, channels)),
+            Usual.unknown(wide), np.ones(sides), np.ones(sides), Rarity.unknown((len(VIEWS), 2, 1)),
+            Rarity.unknown((wide,)), Rarity.unknown((wide,)), np.full(wide, 0.5), Tail(1.0, 1.0, 1.0, 0.0), freedom,
+            pace, relations=held, manners=np.zeros((2, channels)),
         )  # fmt: skip
 
     @property
@@ -121,44 +138,83 @@ class Calibration:
         """Degrees of freedom of the channels, and of what is left of those that follow others."""
         return self.relations.freedoms(self.freedom)
 
-    def drawn(self, score: float, live: float) -> float:
-        """Return a score in nats: of its own tail, drawn to what the views say, the more the fewer peaks that knew."""
+    def together(self, score: float, live: float, lasting: float) -> tuple[float, bool]:
+        """Return a score in nats, and whether it is of what lasts.
+
+        Args:
+            score: of errors and of values that never came.
+            live: the same by its own tail, to which it is drawn, the more the more peaks that knew.
+            lasting: of what lasts.
+        """
         peaks = self.tail.share * self.count
         weight = peaks / (peaks + _DRAWN)
         found = weight * live + (1 - weight) * score
-        return found if found < _TRUSTED else found - _DOUBTED * weight * weight * (found - _TRUSTED)
+        found = found if found < _TRUSTED else found - _DOUBTED * weight * weight * (found - _TRUSTED)
+        lasts = lasting > found or found != found
+        best = lasting if lasts else found
+        return (max(best - _SHARED, 0.0) if best == best else best), lasts
 
     def live(self) -> LiveTail:
         """Return the tail that follows the scores of a series."""
         return LiveTail(self.tail, self.count, self.gap)
 
-    def nats(self, z: Floats, novelty: Floats, counts: Floats, manner: Floats) -> Floats:
-        """Return -log of how many normal steps begin a peak as high as each view's; NaN: unknown.
+    def nats(self, z: Floats, novelty: Floats, counts: Floats) -> Floats:
+        """Return -log of how often errors are as high on normal data, and new values as far; NaN: unknown.
 
         Args:
             z: deviations, `(..., views, channels)`.
             novelty: `(..., 2, channels)`.
-            counts: values there were before, `(..., channels)`, of which some never came.
-            manner: `(..., 4, channels)`.
+            counts: values there were before, `(..., channels)`.
 
         Returns:
-            `(..., views + 3, 2, channels)`: views, values that never came, stands, missing values.
+            `(..., views + 1, 2, channels)`: views, of which those that are not of errors are unknown, and new values.
         """
-        nats = self.views.nats(heights(z))
-        still = self.still.nats(manner[..., STILL, :] - 1)
-        missing = self.missing.nats(self.missed(manner[..., ABSENT, :]))
-        nats, still = self.believed(nats, self.views.peaks), self.believed(still, self.still.weights)
+        height = heights(z)
+        errors = height[..., :OF_ERRORS, :, :]
+        beyond = (errors - self.begins) / self.scales
+        # below its tail it only has to rise
+        nats = np.where(beyond > 0, _LEVEL + beyond, errors / self.begins * _LEVEL)
+        known = np.log1p(counts[..., None, None, :] / self.pace.steps[:OF_ERRORS, None, None])
+        nats = np.where(nats > known, known + _BELIEVED * (nats - known), nats)
+        others = np.full_like(height[..., OF_ERRORS:, :, :], np.nan)
         # nothing is said before there is a view of the newest step
-        there = z[..., :1, None, :] == z[..., :1, None, :]
-        unseen = nats_of(novelty, counts[..., None, :], self.near)
-        beside_views = np.stack([unseen, _one_sided(still)], -3)
-        # of values that are missing only what is beyond their tail is said
-        gone = np.where(missing > self.missing.levels, missing, np.nan)
-        return np.concatenate([nats, np.where(there, beside_views, np.nan), _one_sided(gone)[..., None, :, :]], -3)
+        unseen = np.where(z[..., :1, None, :] == z[..., :1, None, :], novelty[..., None, :, :], np.nan)
+        return np.concatenate([nats, others, unseen], -3)
 
-    def believed(self, nats: Floats, peaks: Floats) -> Floats:
-        """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
-        known, share = math.log1p(max(self.count, 0)), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
+    @cached_property
+    def lasts(self) -> NDArray[np.bool_]:
+        """Which views are of what lasts, `(views, 2, channels)`: all of what is left of channels that follow others."""
+        return _LASTS | (np.arange(len(self.absent)) >= len(self.freedom))
+
+    def lasting(self, z: Floats, manner: Floats) -> Floats:
+        """Return -log of how many normal steps begin a peak of what lasts; NaN: unknown, or nothing.
+
+        Args:
+            z: deviations, `(..., views, channels)`.
+            manner: `(..., 4, channels)`, see `Manner.found`.
+
+        Returns:
+            `(..., views + 3, 2, channels)`: views, nothing of values that never came, stands, missing values.
+        """
+        peaks = self.views.nats(heights(z))
+        share = _LASTING * np.minimum(1.0, np.sqrt((self.views.peaks + 1) / _WELL))
+        views = np.where(self.lasts, self.believed(peaks, share), np.nan)
+        missing = self.missing.nats(self.missed(manner[..., ABSENT, :]))
+        # of values that are missing only what is beyond their tail is said
+        gone = _one_sided(np.where(missing > self.missing.levels, missing, np.nan))
+        still = _one_sided(np.where(z[..., 0, :] == z[..., 0, :], self.stuck(manner), np.nan))
+        beside = np.stack([np.full_like(still, np.nan), still, gone], -3)
+        return np.concatenate([views, beside], -3)
+
+    def stuck(self, manner: Floats) -> Floats:
+        """Return nats of stands, `(..., channels)`, as long as they grow: what has stood for very long is no news."""
+        run = np.maximum(manner[..., STILL, :] - 1 - manner[..., KNOWN, :], 0.0)
+        nats, before = self.still.nats(run), self.still.nats(np.maximum(run - self.pace.short, 0.0))
+        return np.where(nats - before >= _GROWS, self.believed(nats, _LASTING), np.nan)
+
+    def believed(self, nats: Floats, share: Floats | float) -> Floats:
+        """Return what is believed of nats: all that can be known of the steps they were measured on, then a share."""
+        known = math.log1p(max(self.steps, 0))
         return np.where(nats > known, known + share * (nats - known), nats)
 
     def missed(self, absent: Floats) -> Floats:
@@ -180,7 +236,7 @@ def score_of(nats: Floats) -> tuple[float, int, int, int]:
     """Return the score of a step, and the view, the side and the channel it is from; NaN: nothing is known.
 
     Args:
-        nats: `(views + 3, 2, channels)`.
+        nats: `(views + ..., 2, channels)`.
     """
     flat = np.where(nats == nats, nats, -1.0).ravel()
     place = int(flat.argmax())
@@ -219,10 +275,10 @@ def calibrated(
     first = _begin(parts, kept, channels)
     raw = []
     for part, normal in zip(parts, kept, strict=True):
-        views = Views(first, pace)
+        views, unlike = Views(first, pace), part.unlike
         found = np.full((len(part.error), len(VIEWS), channels), np.nan)
         for step in range(len(part.error)):
-            views.push(part.error[step], part.scale[step], freedom, part.beside[step])
+            views.push(part.error[step], part.scale[step], freedom, unlike[step])
             found[step] = views.raw
         found[~normal] = np.nan
         raw.append(found)
@@ -231,10 +287,10 @@ def calibrated(
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
     steps = sum(int(normal.sum()) for normal in kept)
-    tails = _with_tails(replace(unknown, usual=usual, gap=gap, count=steps), z, parts, kept)
+    tails = _with_tails(replace(unknown, usual=usual, gap=gap, steps=steps), z, parts, kept)
     # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
-        np.append(scores_of(tails, part, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
+        np.append(scores_of(tails, part, one)[len(one) // _BEGUN :, 0], np.full(gap + 1, np.nan))
         for part, one in zip(parts, z, strict=True)
     ])  # fmt: skip
     count = int(np.isfinite(scores).sum())
@@ -251,7 +307,7 @@ def _as_nats(tail: Tail, count: int) -> Tail:
 def novelty_of(
     values: Floats, normal: NDArray[np.bool_], states: Sequence[Novelty], begin: int
 ) -> tuple[Floats, Floats]:
-    """Return distances `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
+    """Return nats `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
 
     Args:
         values: scaled, `(rows, channels)`, all of the series.
@@ -265,10 +321,10 @@ def novelty_of(
     for channel, state in enumerate(states):
         for row, value in enumerate(values[:, channel].tolist()):
             counts[row, channel] = state.count
-            share, side = state.push(value, learn=learned[row])
-            found[row, side, channel] = share
-            if share != share:
-                found[row, :, channel] = share
+            nats, side = state.push(value, learn=learned[row])
+            found[row, side, channel] = nats
+            if nats != nats:
+                found[row, :, channel] = nats
     return found[begin:], counts[begin:]
 
 
@@ -300,25 +356,26 @@ def _large(sizes: Floats) -> float:
 
 def z_of(errors: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
     """Return the deviations of all views over a series, `(steps, views, channels)`."""
-    views, others = Views(usual, pace), errors.beside
+    views, unlike = Views(usual, pace), errors.unlike
     return (
-        np.stack([views.push(errors.error[i], errors.scale[i], freedom, others[i]) for i in range(len(others))])
-        if len(others)
+        np.stack([views.push(errors.error[i], errors.scale[i], freedom, unlike[i]) for i in range(len(unlike))])
+        if len(unlike)
         else np.zeros((0, len(VIEWS), len(freedom)))
     )
 
 
-def scores_of(calibration: Calibration, errors: Errors, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the score of each step, `(steps,)`, and its view, side and channel, `(steps, 3)`."""
-    nats = calibration.nats(z, errors.novelty, errors.counts, errors.manner)
-    found = [score_of(one) for one in nats]
-    return np.array([one[0] for one in found]), np.array([one[1:] for one in found], np.int64).reshape(-1, 3)
+def scores_of(calibration: Calibration, errors: Errors, z: Floats) -> Floats:
+    """Return the scores of each step, `(steps, 2)`: of errors and of values that never came, and of what lasts."""
+    surprising = calibration.nats(z, errors.novelty, errors.counts)
+    lasting = calibration.lasting(z, errors.manner)
+    pairs = [(score_of(one)[0], score_of(other)[0]) for one, other in zip(surprising, lasting, strict=True)]
+    return np.array(pairs).reshape(-1, 2)
 
 
 def live_scores(calibration: Calibration, scores: Floats) -> Floats:
-    """Return scores of one series, in their order, in nats of a tail that follows them."""
+    """Return scores of one series, `(steps, 2)` in their order, in nats of a tail that follows the first of them."""
     tail = calibration.live()
-    return np.array([calibration.drawn(float(score), tail.push(float(score))) for score in scores])
+    return np.array([calibration.together(one, tail.push(one), other)[0] for one, other in scores.tolist()])
 
 
 def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels: int) -> Usual:
@@ -335,8 +392,14 @@ def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels:
 def _with_tails(
     found: Calibration, z: Sequence[Floats], parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]]
 ) -> Calibration:
-    """Return how rare heights of all views, stands and missing values are, by peaks of normal steps."""
+    """Return how rare heights of all views, stands and missing values are on normal steps."""
     height = heights(np.concatenate(z))
+    tails = [Tail.fit(height[:, view, side].ravel(), share=_SHARE) for view in range(OF_ERRORS) for side in range(2)]
+    begins, scales = ([getattr(tail, name) for tail in tails] for name in ("begin", "scale"))
+    found = replace(
+        found, begins=np.maximum(begins, 0.5).reshape(OF_ERRORS, 2, 1),
+        scales=np.clip(scales, 0.3, 10.0).reshape(OF_ERRORS, 2, 1),
+    )  # fmt: skip
     longest = [max(int(steps), found.gap) for steps in found.pace.steps]
     views = Rarity.fit(
         [height[:, view, side] for view in range(len(VIEWS)) for side in range(2)], np.repeat(longest, 2).tolist(),
@@ -357,10 +420,6 @@ def _with_tails(
     mostly = np.array([np.nanmean(manner[:, STILL, one] > 1) > _MOSTLY if rows[one] else False for one in channels])
     still = replace(still, scales=np.where(mostly, _ANY, still.scales))
     gone = found.missed(absent)
-    # of values at the beginning almost all are new
-    far = np.concatenate([part.novelty[len(part.novelty) // _BEGUN :][normal[len(normal) // _BEGUN :]].max(1)
-                          for part, normal in zip(parts, kept, strict=True)])  # fmt: skip
-    found = replace(found, near=np.array([usual_distance(far[:, one]) for one in channels]))
     return replace(
         found, still=still,
         missing=Rarity.fit([gone[:, [one]] for one in channels], [found.pace.long] * len(stands), _SHARE),

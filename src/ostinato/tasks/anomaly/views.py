@@ -1,12 +1,11 @@
 """What makes a step strange: several views of the error of what was expected, each against how it usually is.
 
-A step is looked at in seven ways, channel by channel. The first view looks at the newest step alone, two at about ten
-steps, two at many: a spike shows in the first, a shift, a changed noise or a flat line in the others (the short and the
-long run of Ahmad et al.). Two more are of the values themselves: a level that drifts too slowly to surprise a
-forecaster, and a season that is no longer followed. Each view is brought to its own mean and spread, which follow the
-data slowly and by no more than three deviations a step, so that no anomaly teaches them much in one go. Others, of
-values that never came (`novelty.py`), of channels that stand still and of values that are missing (`manners.py`), are
-beside them.
+A step is looked at in six ways, channel by channel. The first view looks at the newest step alone, two at about ten
+steps, two at many: a spike shows in the first, a shift or a changed noise in the others (the short and the long run of
+Ahmad et al.). The last is of the values themselves: a season that is no longer followed. Each view is brought to its
+own mean and spread, which follow the data slowly and by no more than three deviations a step, so that no anomaly
+teaches them much in one go. Others, of values that never came (`novelty.py`), of channels that stand still and of
+values that are missing (`manners.py`), are beside them.
 
 All of it is arithmetic on arrays `(views, channels)`, a step at a time: the same code scores a file and a stream.
 
@@ -23,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-VIEWS = ("step", "shift", "noise", "long shift", "long noise", "drift", "rhythm")
-_SIDED = np.array([False, True, True, True, True, True, False])  # whether a view has two sides
-_OF_ERRORS = 5  # the first ones
+VIEWS = ("step", "shift", "noise", "long shift", "long noise", "rhythm")
+_SIDED = np.array([False, True, True, True, True, False])  # whether a view has two sides
+OF_ERRORS = 5  # the first ones
 _BOUND = 3.0  # deviations that one step may move what is usual by
 _LOUD = 4.0  # deviations up to which one step counts in a run of them
 _LEAST_RATIO = 0.1  # of what a network says of its errors, to what they are
@@ -72,11 +71,6 @@ class Pace:
     season: int = 1
 
     @property
-    def drift(self) -> int:
-        """Steps over which a drift is measured."""
-        return max(2 * self.long, self.season)
-
-    @property
     def rhythm(self) -> int:
         """Steps over which likeness to a season ago is measured."""
         return max(_SHORTEST_RHYTHM, self.season // 2)
@@ -84,7 +78,7 @@ class Pace:
     @property
     def steps(self) -> Floats:
         """How many steps each view looks at, `(views,)`."""
-        return np.array([1, self.short, self.short, self.long, self.long, self.drift, self.rhythm], np.float64)
+        return np.array([1, self.short, self.short, self.long, self.long, self.rhythm], np.float64)
 
 
 class Views:
@@ -103,17 +97,17 @@ class Views:
         self.steps = np.full(
             channels, -float(pace.short)
         )  # the first ones, in which a network finds its state, count not
-        self.rates = 2 / (1 + pace.steps[1:_OF_ERRORS, None])
+        self.rates = 2 / (1 + pace.steps[1:OF_ERRORS, None])
         self.raw = np.full((len(VIEWS), channels), np.nan)
 
-    def push(self, error: Floats, scale: Floats, freedom: Floats, beside: Floats) -> Floats:
+    def push(self, error: Floats, scale: Floats, freedom: Floats, unlike: Floats) -> Floats:
         """Take in a step; return the deviation of each view from what is usual, `(views, channels)`, NaN where unknown.
 
         Args:
             error: `(channels,)`, what came less what was expected; NaN where it is missing.
             scale: of the expected distribution, `(channels,)`.
             freedom: its degrees of freedom.
-            beside: the views that are not of errors, `(2, channels)`, see `beside`.
+            unlike: how unlike a season ago the channels are, `(channels,)`, see `unlikeness`.
         """
         there = error == error
         seen = there & (self.steps >= 0)
@@ -128,12 +122,12 @@ class Views:
         rate = np.maximum(self.rates, 1 / (np.maximum(self.steps, 0) + 1))
         self.runs = np.where(seen, self.runs + rate * (new - self.runs), self.runs)
         self.steps = self.steps + there
-        self.raw = raw = np.where(seen, np.concatenate([g[None], self.runs, beside]), np.nan)
+        self.raw = raw = np.where(seen, np.concatenate([g[None], self.runs, unlike[None]]), np.nan)
         known = raw == raw
         z = np.where(known, (raw - self.mean) / self.deviation, 0.0)
         self._learn(z, quiet, known)
         # runs say nothing before there is one
-        begun = self.steps >= np.array([1, *(1.5 / self.rates[:, 0]), 1, 1])[:, None]
+        begun = self.steps >= np.array([1, *(1.5 / self.rates[:, 0]), 1])[:, None]
         return np.where(known & begun, z, np.nan)
 
     def _learn(self, z: Floats, size: Floats, known: NDArray[np.bool_]) -> None:
@@ -166,15 +160,10 @@ class Views:
         self.runs, self.steps = kept[1 + 2 * count : -1], kept[-1]
 
 
-def beside(likeness: Floats, drift: Floats) -> Floats:
-    """Return the views that are not of errors, `(..., 2, channels)`; a likeness has about a normal error so.
-
-    Args:
-        likeness: to a season ago, `(..., channels)`, a correlation.
-        drift: likewise, of the level.
-    """
-    with np.errstate(invalid="ignore"):
-        return np.stack([drift, -np.arctanh(np.minimum(np.maximum(likeness, -_CLOSEST), _CLOSEST))], -2)
+def unlikeness(likeness: Floats) -> Floats:
+    """Return how unlike a season ago channels are, of correlations: such a number has about a normal error."""
+    found: Floats = -np.arctanh(np.minimum(np.maximum(likeness, -_CLOSEST), _CLOSEST))
+    return found
 
 
 def measured(raw: Floats, ratio: Floats) -> Usual:
