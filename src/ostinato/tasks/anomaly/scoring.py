@@ -7,8 +7,7 @@ otherwise the view that is calibrated worst is heard most. A value that never ca
 What lasts without surprising a forecaster is evidence apart, with a tail of its own by its peaks (`rarity.py`): a
 season that is lost, noise that is quieter, a channel that no longer follows another, one that stands still, values that
 are missing. It is not in the tail of the score of the rest: the few long peaks of what lasts would draw that tail up,
-and all that is short would seem rarer than it is. Errors, values that never came and what lasts share the rate of
-alarms, a third for each.
+and all that is short would seem rarer than it is.
 """
 
 from __future__ import annotations
@@ -38,12 +37,13 @@ _BEGUN = 2  # a part of a series, as one in so many, in which values that never 
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 # nats, and what is not believed of those beyond where peaks are known; by false alarms of thirteen kinds of data
-_TRUSTED, _DOUBTED = 4.0, 0.3
+_TRUSTED, _DOUBTED = 4.0, 0.6
 _MOSTLY, _ANY = 0.5, 1e12  # share of steps in stands; a scale by which no stand is long
 _STANDS = 3.0  # of them that count, at most: their tail is heavy
 _GROWS = 0.5  # nats in a short run, by which a stand grows that is still worth an alarm
+_RARE = math.log(1000)  # nats from which on what lasts is said, or fewer where so many cannot be known
 _FORGIVEN = 2.0  # missing values that are none
-_SHARED = math.log(3)  # errors, values that never came and what lasts have a third of the alarms each
+_SHARED = math.log(3)  # views, stands and missing values have a third each of the alarms at what lasts
 # the places of values that never came, of channels that stand still and of missing values, behind the views; the last
 # is only said, of a channel that left its season
 NOVELTY, STUCK, MISSING, ASTRAY = range(len(VIEWS), len(VIEWS) + 4)
@@ -151,8 +151,7 @@ class Calibration:
         found = weight * live + (1 - weight) * score
         found = found if found < _TRUSTED else found - _DOUBTED * weight * weight * (found - _TRUSTED)
         lasts = lasting > found or found != found
-        best = lasting if lasts else found
-        return (max(best - _SHARED, 0.0) if best == best else best), lasts
+        return (lasting if lasts else found), lasts
 
     def live(self) -> LiveTail:
         """Return the tail that follows the scores of a series."""
@@ -204,7 +203,9 @@ class Calibration:
         gone = _one_sided(np.where(missing > self.missing.levels, missing, np.nan))
         still = _one_sided(np.where(z[..., 0, :] == z[..., 0, :], self.stuck(manner), np.nan))
         beside = np.stack([np.full_like(still, np.nan), still, gone], -3)
-        return np.concatenate([views, beside], -3)
+        found = np.concatenate([views, beside], -3)
+        # a little of it lasts for as long as much does, and would only stand before what surprises a little
+        return np.where(found > min(math.log1p(max(self.steps, 0)), _RARE), np.maximum(found - _SHARED, 0.0), np.nan)
 
     def stuck(self, manner: Floats) -> Floats:
         """Return nats of stands, `(..., channels)`, as long as they grow: what has stood for very long is no news."""
