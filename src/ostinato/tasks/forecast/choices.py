@@ -49,13 +49,22 @@ def context_of(
         rows: of a typical series, to train on by its share.
         room: rows that the longest one really has left to train on.
     """
-    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
+    seasons = seasons_of(parameters, panel, found)
     context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
     most = max(1, room - int(parameters.horizon)) if parameters.context is None else context
     context = min(context, most)
     segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
     whole = -(-context // segment) * segment
     return whole if whole <= max(most, segment) else context // segment * segment, segment
+
+
+def seasons_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int]) -> tuple[int, ...]:
+    """Return the seasons in steps, the shortest first: those that a typical series holds twice.
+
+    All of its rows count and not only those trained on: two years of months are two cycles when a forecast is made.
+    """
+    rows = int(np.median([len(series) for series in panel.series]))
+    return choose_seasons(parameters.season, panel.frequency, found, rows)
 
 
 def affordable(parameters: ForecastParameters, lengths: NDArray[np.int64], shares: Shares) -> Shares:
