@@ -350,6 +350,15 @@ def test_two_horizons_and_four_rows_are_enough_for_a_forecast(horizon) -> None:
         assert noted == (rows < 3 * horizon + 4)
 
 
+def test_two_years_of_months_have_a_season() -> None:
+    months = np.arange(30)
+    y = 100 + 2 * months + 30 * np.sin(2 * np.pi * months / 12) + np.random.default_rng(0).normal(size=30)
+    times = np.datetime64("2022-01", "M") + months
+    table = pl.DataFrame({"time": times.astype("datetime64[us]"), "y": y})
+    found = Forecaster(6, target="y", epochs=1, **QUIET).fit(table.head(24)).predict()
+    assert np.abs(found.point[0, :, 0] - y[24:]).mean() < 0.4 * np.abs(y[24:] - y[23]).mean()
+
+
 def test_a_backtest_of_hundreds_of_origins_is_one_batch_after_the_other(model) -> None:
     calls = []
     original = Fitted.run
