@@ -93,4 +93,4 @@ def _glitches(values: Floats) -> NDArray[np.bool_]:
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
         if stop - first > _STEPS or stop == len(values):
             far[first:stop] = False
-    return far
+    return np.asarray(far, np.bool_)

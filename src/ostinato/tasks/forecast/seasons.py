@@ -291,7 +291,7 @@ def _explained(series: Sequence[Floats], length: int) -> float:
     shares = []
     for one in series:
         rest, rows = one - _shape(one, length), int(np.isfinite(one).sum())
-        shares.append(1 - float(np.nanvar(rest) / max(np.nanvar(one), 1e-300)) * rows / max(rows - length, 1))
+        shares.append(1 - float(np.nanvar(rest)) / max(float(np.nanvar(one)), 1e-300) * rows / max(rows - length, 1))
     return float(np.median(shares))
 
 
