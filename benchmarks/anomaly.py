@@ -4,6 +4,7 @@
     python benchmarks/anomaly.py hdfs                           sessions of log keys, beside counting baselines
     python benchmarks/anomaly.py raw                            a raw log of HDFS: its templates beside those known
     python benchmarks/anomaly.py rate [--seeds 2]               made series, one alarm in 10,000 asked
+    python benchmarks/anomaly.py planted [--part chosen|rest]   one anomaly of a known kind in each series
 
 NAB (A. Lavin and S. Ahmad, 2015; github.com/numenta/NAB): of each file the first 15 % (750 rows at most) are the
 probationary part, on which the detector is fitted without labels; it then scores the whole file row by row. One
@@ -18,6 +19,11 @@ looked at once a session.
 The scorer gives the published score of every detector of the benchmark's table, to 0.01, from its published files of
 results; from these come the scores of the published detectors on the 25 files too, each at the threshold that is best
 there.
+
+Planted: see `planted_series.py`. Of each base and seed a detector is fitted on 3,000 normal rows and judged on series
+that go on with one anomaly each, and on 10,000 rows without one. Ours alarms at its threshold of 1 in 10,000, which
+knows nothing of these; the threshold of each peer is set on the 10,000 normal rows themselves, so that it has one alarm
+there. Found is an anomaly with an alarm in its rows or in the 60 behind.
 
 HDFS: trained on the first 4,000 normal sessions of `hdfs_train`, tested on the other 855 and all of
 `hdfs_test_abnormal`. The large normal test file of DeepLog is not there, so that precision is also given for
@@ -42,6 +48,7 @@ from cell_tasks import stamp
 from common import data_file, keep, table
 from ostinato import AnomalyDetector
 from ostinato.tasks.anomaly import nab
+from planted_series import BASES, KINDS, possible, series
 
 PUBLISHED = {  # standard profile: of the whole corpus of 58 files, as published, and of the 25 files
     "ARTime": (74.9, 74.6), "Numenta HTM": (70.1, 67.2), "CAD OSE": (69.9, 64.5), "Numenta TM": (64.6, 61.3),
@@ -268,7 +275,7 @@ def _remembering(noise: Floats, share: float) -> Floats:
 
 
 def made_normal(kind: str, seed: int, rows: int) -> Floats:
-    """Return a series in which nothing is strange, of one of `KINDS`."""
+    """Return a series in which nothing is strange, of one of `NORMAL`."""
     rng, steps = np.random.default_rng(seed), np.arange(rows)
     normal, day = rng.normal(size=rows), np.sin(2 * np.pi * steps / 48)
     made: dict[str, Callable[[], Floats]] = {
@@ -291,7 +298,7 @@ def made_normal(kind: str, seed: int, rows: int) -> Floats:
     return made[kind]()
 
 
-KINDS = (
+NORMAL = (
     "noise", "season, heavy tails", "memory", "two seasons, memory", "counts", "few values", "lognormal",
     "trend and season", "random walk", "changing variance", "square wave", "pulses", "on and off",
 )  # fmt: skip
@@ -300,7 +307,7 @@ KINDS = (
 def run_rate(seeds: int, seconds: float = 8.0, trained: int = 5000, tested: int = 30_000) -> None:
     """Count the alarms on normal data that was never seen, of a threshold of one in 10,000 steps, by kinds of data."""
     rows, every = [], []
-    for kind in KINDS:
+    for kind in NORMAL:
         counts = []
         for seed in range(seeds):
             series = made_normal(kind, 100 + seed, trained + tested)
@@ -318,10 +325,83 @@ def run_rate(seeds: int, seconds: float = 8.0, trained: int = 5000, tested: int 
     )
 
 
+_TRAINED, _BEHIND, _NORMAL_ROWS, _AFTER = 3000, 900, 10_000, 60
+PEERS = ("moving z-score", "seasonal residual", "matrix profile", "isolation forest")
+
+
+def run_planted(part: str, seeds: tuple[int, ...], draws: int = 2, seconds: float = 5.0) -> None:
+    """Count the planted anomalies that are found, by kinds, beside peers with as many alarms on normal rows."""
+    found: dict[str, dict[str, list[int]]] = {}
+    alarms: dict[str, list[int]] = {}
+    for name, base in BASES[part].items():
+        for seed in seeds:
+            known = _plain(series(base, seed, None, 0, _TRAINED, 0).values)
+            model = AnomalyDetector(test=0, progress=False, seed=seed, max_seconds=seconds).fit(known)
+            scorers = {"AnomalyDetector": _scores_of(model), **{peer: _scores_of(model, peer) for peer in PEERS}}
+            normal = series(base, seed, None, 0, _TRAINED, _NORMAL_ROWS).values
+            thresholds = {}
+            for peer, scored in scorers.items():
+                scores = scored(normal)[_TRAINED:]
+                own = model.fitted_.model.encoder.threshold if peer == "AnomalyDetector" else _with_one(scores)
+                thresholds[peer] = own
+                alarms.setdefault(peer, []).append(int(nab.calls(scores >= own, QUIET).sum()))
+            for kind in KINDS if draws else ():
+                for draw in range(1, 1 + draws) if possible(base, kind) else ():
+                    one = series(base, seed, kind, draw, _TRAINED, _BEHIND)
+                    for peer, scored in scorers.items():
+                        hit = scored(one.values)[one.begin : one.stop + _AFTER] >= thresholds[peer]
+                        found.setdefault(peer, {}).setdefault(kind, []).append(int(hit.any()))
+            print(f"{name}, {seed}: {alarms['AnomalyDetector'][-1]} alarms on normal rows", flush=True)
+    rows = []
+    for peer, counts in alarms.items():
+        shares = [f"{sum(each)}/{len(each)}" for each in found[peer].values()]
+        every = [hit for each in found[peer].values() for hit in each]
+        rate = 1e4 * sum(counts) / (_NORMAL_ROWS * len(counts))
+        rows.append([peer, *shares, f"{100 * np.mean(every):.0f} %", f"{rate:.2f}"])
+    head = ["detector", *next(iter(found.values())), "all", "alarms in 10,000 normal rows"]
+    keep(
+        f"anomaly-planted-{part}.md",
+        f'# Planted anomalies, bases "{part}"\n\n{stamp()}; {", ".join(BASES[part])}; {len(seeds)} seeds of each\n\n'
+        f"{table(head, rows)}\n\nAlarms of ours on normal rows, by base and seed: "
+        f"{', '.join(map(str, alarms['AnomalyDetector']))}.",
+    )
+
+
+def _plain(values: Floats) -> Floats:
+    return values[:, 0] if values.shape[1] == 1 else values
+
+
+def _scores_of(model: AnomalyDetector, peer: str | None = None) -> Callable[[Floats], Floats]:
+    """Return what scores all rows of a series: the model, or one of the detectors beside it."""
+    own, task = model.fitted_.model, model.task
+
+    def scored(values: Floats) -> Floats:
+        examples = task.encode(own, task.read(own.parameters, _plain(values)))
+        judge = None if peer is None else model.fitted_.baselines[peer]
+        found: Floats = (task.predict(own, examples) if judge is None else judge.predict(examples)).scores
+        return found
+
+    return scored
+
+
+def _with_one(scores: Floats) -> float:
+    """Return the least threshold with one alarm at most."""
+    known = np.where(np.isfinite(scores), scores, -np.inf)
+    tried = np.unique(known[np.isfinite(known)])[::-1]
+    low, high = 0, len(tried) - 1  # the more of the greatest scores, the more alarms
+    while low < high:
+        middle = (low + high + 1) // 2
+        if nab.calls(known >= tried[middle], QUIET).sum() <= 1:
+            low = middle
+        else:
+            high = middle - 1
+    return float(tried[low])
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("nab", "hdfs", "raw", "rate", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=("nab", "hdfs", "raw", "rate", "planted", "all"), default="all")
     parser.add_argument("--part", choices=("chosen", "rest", "all"), default="all")
     parser.add_argument("--seeds", type=int, default=2, help="series of each kind whose false alarms are counted")
     parser.add_argument("--seconds", type=float, default=None, help="of a fit, at most")
@@ -335,6 +415,10 @@ def main() -> None:
         run_raw()
     if arguments.what in ("rate", "all"):
         run_rate(arguments.seeds, arguments.seconds or 8.0, tested=arguments.tested)
+
+    if arguments.what in ("planted", "all"):
+        for part in ("chosen", "rest") if arguments.part == "all" else (arguments.part,):
+            run_planted(part, tuple(range(arguments.seeds)))
 
 
 if __name__ == "__main__":

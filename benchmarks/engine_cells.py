@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,11 +115,12 @@ class SLSTM(nn.Module):
         return h, (h, c, n, m)
 
 
-def walk(cell: nn.Module, xs: Tensor) -> Tensor:
+def walk(cell: nn.Module, xs: Tensor, state: Any = None) -> Tensor:
     """Run a cell over `(time, batch, features)` in a Python loop, from its initial state; return all outputs."""
-    own = getattr(cell, "initial_state", None)
-    zeros = xs.new_zeros((xs.shape[1], cell.hidden_size))
-    state = own(xs[0]) if own else (zeros, zeros) if isinstance(cell, LSTMCell) else zeros
+    if state is None:
+        own = getattr(cell, "initial_state", None)
+        zeros = xs.new_zeros((xs.shape[1], cell.hidden_size))
+        state = own(xs[0]) if own else (zeros, zeros) if isinstance(cell, LSTMCell) else zeros
     ys = []
     for x in xs.unbind(0):
         y, state = cell(x, state)

@@ -54,7 +54,9 @@ def _turn(call: Callable[[], object]) -> list[float]:
     return times
 
 
-def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor], kinks: float = 0.0) -> str | None:
+def difference(
+    ours: Sequence[Tensor], theirs: Sequence[Tensor], kinks: float = 0.0, tolerance: float = 1e-3
+) -> str | None:
     """Return where two results differ by more than float32 rounding explains, or `None` where they agree.
 
     Each tensor is measured in units of its own root mean square, since a gradient is a sum of many terms. `kinks` is
@@ -68,7 +70,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor], kinks: float = 
         unit = float(their.detach().square().mean().sqrt())
         error = (own - their).abs()
         # a NaN is on neither side of a comparison, so it is counted by what is not close
-        wrong = int((~(error <= 1e-3 * their.abs() + 1e-3 * unit)).sum())
+        wrong = int((~(error <= tolerance * (their.abs() + unit))).sum())
         if wrong > kinks * own.numel():
             return f"tensor {index}: {wrong} of {own.numel()} elements differ, by up to {float(error.max()):.2g}"
     return None

@@ -3,15 +3,17 @@
     python3 dev.py bench sizes [--seed 0] [--sizes 40] [--kinds lstm,gru] [--threads 1,2] [--seconds 600]
 
 Batch 1 to 256, steps 5 to 1,000, inputs and units 8 to 1,024, each log-uniform, as far as a training step of an LSTM
-of that size stays within `--gflop`. The drop-ins stand beside `torch.nn`, padded and with lengths of 10 to 100 % beside
-packed ones; cells of no library beside their own Python loop. Every pair runs in turns in one process, and outputs and
-gradients are compared first; a ratio is the median over the turns, above one where ours is faster. With one thread the
-time is that of the thread, so that other programs count for little. `--forward` leaves the backward pass out.
+of that size stays within `--gflop`; with `--edges` one of the four is very small or very large at each size. The
+drop-ins stand beside `torch.nn`, padded and with lengths of 10 to 100 % beside packed ones, and with the options of
+`size_kinds.py`; cells of no library beside their own Python loop. Every pair runs in turns in one process, and outputs
+and gradients are compared first; a ratio is the median over the turns, above one where ours is faster. With one thread
+the time is that of the thread, so that other programs count for little. `--forward` leaves the backward pass out.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import gc
 import math
@@ -20,140 +22,43 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
-import ostinato
 from common import keep, machine, table
-from engine_cells import SLSTM, LayerNormLSTM, Size, walk
+from engine_cells import Size
 from engine_timing import difference
 from ostinato.nn.dropin import choice
+from size_kinds import OPTIONS, USUAL, Kind, Step, drawn_cells, kind_of
 
 TURN_SECONDS = 0.004
 FEWEST_TURNS = 3
 LARGEST = Size(256, 1000, 1024, 1024)
 SMALLEST = Size(1, 5, 8, 8)
-
-Step = Callable[[], list[Tensor]]
-
-
-class MinimalGatedCell(nn.Module):
-    """One gate for all (G.-B. Zhou et al., "Minimal gated unit for recurrent neural networks", 2016, section 3)."""
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.gate = nn.Linear(input_size + hidden_size, hidden_size)
-        self.candidate = nn.Linear(input_size + hidden_size, hidden_size)
-        self.hidden_size = hidden_size
-
-    def initial_state(self, x: Tensor) -> Tensor:
-        """Return zeros."""
-        return x.new_zeros((x.shape[0], self.hidden_size))
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Advance one step."""
-        f = torch.sigmoid(self.gate(torch.cat([x, h], -1)))
-        n = torch.tanh(self.candidate(torch.cat([x, f * h], -1)))
-        h = (1 - f) * h + f * n
-        return h, h
+EDGES = (Size(1, 1, 1, 1), Size(1, 4, 4, 8)), (Size(512, 1000, 1024, 1024), Size(2048, 2000, 2048, 2048))
+"""Very small, from and to; very large."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What is compared at every size."""
-
-    name: str
-    least: float | None
-    """What every ratio has to reach, if that is asked for."""
-    mean: float
-    """What the geometric mean has to reach."""
-    pair: Callable[[Size, bool], tuple[Step, Step]]
-
-
-def layers(kind: str, size: Size, backward: bool) -> tuple[Step, Step]:
-    """Return training steps of a drop-in and of its namesake with the same weights."""
-    theirs = getattr(nn, kind)(size.inputs, size.hidden)
-    ours = getattr(ostinato.nn, kind)(size.inputs, size.hidden)
-    ours.load_state_dict(theirs.state_dict())
-    xs = torch.randn(size.steps, size.batch, size.inputs)
-    return step(ours, lambda: ours(xs)[0], backward), step(theirs, lambda: theirs(xs)[0], backward)
-
-
-def packed(kind: str, size: Size, backward: bool) -> tuple[Step, Step]:
-    """Return training steps of both on packed sequences, whose lengths run from a tenth to all of the steps."""
-    theirs = getattr(nn, kind)(size.inputs, size.hidden)
-    ours = getattr(ostinato.nn, kind)(size.inputs, size.hidden)
-    ours.load_state_dict(theirs.state_dict())
-    xs = torch.randn(size.steps, size.batch, size.inputs)
-    lengths = torch.randint(max(1, size.steps // 10), size.steps + 1, (size.batch,))
-    lengths[0] = size.steps
-
-    def run(layer: nn.Module) -> Tensor:
-        given = pack_padded_sequence(xs, lengths, enforce_sorted=False)
-        found: Tensor = layer(given)[0].data
-        return found
-
-    return step(ours, partial(run, ours), backward), step(theirs, partial(run, theirs), backward)
-
-
-def cells(kind: type[nn.Module], size: Size, backward: bool) -> tuple[Step, Step]:
-    """Return training steps of a cell by `scan` and by its Python loop."""
-    cell = kind(size.inputs, size.hidden)
-    xs = torch.randn(size.steps, size.batch, size.inputs)
-    return (
-        step(cell, lambda: ostinato.scan(cell, xs)[0], backward),
-        step(cell, lambda: walk(cell, xs), backward),
-    )
-
-
-def step(module: nn.Module, run: Callable[[], Tensor], backward: bool) -> Step:
-    """Return a step that gives outputs and gradients; the gradient of the outputs is made once."""
-    parameters = list(module.parameters())
-    cotangents: list[Tensor] = []
-
-    def train() -> list[Tensor]:
-        for parameter in parameters:
-            parameter.grad = None
-        ys = run()
-        if not cotangents:
-            cotangents.append(torch.randn(ys.shape, generator=torch.Generator().manual_seed(1)))
-        ys.backward(cotangents[0])
-        return [ys, *(parameter.grad for parameter in parameters if parameter.grad is not None)]
-
-    def infer() -> list[Tensor]:
-        with torch.no_grad():
-            return [run()]
-
-    return train if backward else infer
-
-
-KINDS = {
-    "lstm": Kind("LSTM", 0.97, 1.35, partial(layers, "LSTM")),
-    "gru": Kind("GRU", 1.0, 3.0, partial(layers, "GRU")),
-    "rnn": Kind("RNN", 1.0, 2.5, partial(layers, "RNN")),
-    "lstm-lengths": Kind("LSTM, lengths 10-100 %", None, 4.0, partial(packed, "LSTM")),
-    "gru-lengths": Kind("GRU, lengths 10-100 %", None, 4.0, partial(packed, "GRU")),
-    "layer-norm": Kind("layer-norm LSTM", None, 8.0, partial(cells, LayerNormLSTM)),
-    "slstm": Kind("sLSTM", None, 8.0, partial(cells, SLSTM)),
-    "mgu": Kind("minimal gated unit", None, 8.0, partial(cells, MinimalGatedCell)),
-}
-
-
-def drawn(seed: int, count: int, gflop: float) -> Iterator[Size]:
-    """Yield so many sizes that stay within the budget."""
+def drawn(seed: int, count: int, gflop: float, edges: bool = False) -> Iterator[Size]:
+    """Yield so many sizes that stay within the budget; each with one number at an edge, if that is asked for."""
     generator = torch.Generator().manual_seed(seed)
-    low = torch.tensor([SMALLEST.batch, SMALLEST.steps, SMALLEST.inputs, SMALLEST.hidden]).log()
-    high = torch.tensor([LARGEST.batch, LARGEST.steps, LARGEST.inputs, LARGEST.hidden]).log()
     while count:
         place = torch.rand(4, generator=generator)
-        size = Size(*(int(number) for number in torch.exp(low + place * (high - low)).round()))
+        numbers = _between(SMALLEST, LARGEST, place)
+        if edges:
+            which, end = (int(torch.randint(bound, (), generator=generator)) for bound in (4, 2))
+            numbers[which] = _between(*EDGES[end], place)[which]
+        size = Size(*numbers)
         if flop(size) <= gflop * 1e9:
             count -= 1
             yield size
+
+
+def _between(low: Size, high: Size, place: torch.Tensor) -> list[int]:
+    """Return numbers that lie so far, from 0 to 1 and on a logarithmic scale, between two sizes."""
+    first, last = (torch.tensor(dataclasses.astuple(size)).log() for size in (low, high))
+    return [int(number) for number in torch.exp(first + place * (last - first)).round()]
 
 
 def flop(size: Size) -> float:
@@ -219,7 +124,7 @@ def measure(kind: Kind, size: Size, threads: int, budget: float, backward: bool)
     torch.manual_seed(0)
     ours, theirs = kind.pair(size, backward)
     first = [tensor.detach().clone() for tensor in ours()]
-    wrong = difference(first, theirs())
+    wrong = difference(first, theirs(), tolerance=kind.tolerance)
     if wrong is not None:
         print(f"{kind.name} at {size}: {wrong}", file=sys.stderr)
     clock = time.thread_time if threads == 1 else time.perf_counter
@@ -252,7 +157,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", type=int, default=40, help="how many")
     parser.add_argument("--only", type=lambda text: Size(*map(int, text.split("x"))), action="append",
                         metavar="BxTxIxH", help="this size instead of drawn ones; may be given again")  # fmt: skip
-    parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
+    parser.add_argument("--kinds", default=",".join(USUAL), help=(
+        f"of {', '.join(USUAL)}; lstm, gru or rnn with one of {', '.join(filter(None, OPTIONS))}; cell:NAME, or "
+        "drawn:COUNT for so many cells of the catalogue"
+    ))  # fmt: skip
+    parser.add_argument("--edges", action="store_true", help="very small and very large sizes")
     parser.add_argument("--threads", default="1,2", help="numbers of threads")
     parser.add_argument("--gflop", type=float, default=20.0, help="of a training step of an LSTM, at most")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all measurements together")
@@ -264,19 +173,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def asked(names: str, seed: int) -> list[Kind]:
+    """Return the kinds that are asked for, or end with a sentence that says which one is unknown."""
+    wanted: list[str] = []
+    for name in names.split(","):
+        wanted += drawn_cells(seed, int(name[6:])) if name.startswith("drawn:") else [name]
+    try:
+        return [kind_of(name) for name in wanted]
+    except KeyError as error:
+        sys.exit(f"--kinds has {error.args[0]}; expected some of those that --help lists")
+
+
 def main() -> None:
     """Measure, and print the tables."""
     given = arguments()
-    unknown = [name for name in given.kinds.split(",") if name not in KINDS]
-    if unknown:
-        sys.exit(f"--kinds has {', '.join(unknown)}; expected some of {', '.join(KINDS)}")
+    kinds = asked(given.kinds, given.seed)
     if given.engine:
         choice.pays = lambda *_: True  # type: ignore[assignment]
-    sizes = given.only or list(drawn(given.seed, given.sizes, given.gflop))
-    cases = [
-        (KINDS[name], size, int(threads))
-        for threads in given.threads.split(",") for name in given.kinds.split(",") for size in sizes
-    ]  # fmt: skip
+    sizes = given.only or list(drawn(given.seed, given.sizes, given.gflop, given.edges))
+    cases = [(kind, size, int(threads)) for threads in given.threads.split(",") for kind in kinds for size in sizes]
     lines: list[Line] = []
     end = time.perf_counter() + given.seconds
     for done, case in enumerate(cases):
@@ -291,7 +206,8 @@ def main() -> None:
     head = ["what", "threads", "batch x steps x input x hidden", "GFLOP (LSTM)", "ours, ms", "theirs, ms", "ratio"]
     text = (
         f"# Sizes\n\n{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {processor}; {machine()}; {what}; "
-        f"{'given sizes' if given.only else f'{len(sizes)} sizes, seed {given.seed}'}, {given.seconds:g} s\n\n"
+        f"{'given sizes' if given.only else f'{len(sizes)} sizes, seed {given.seed}'}"
+        f"{', at the edges' if given.edges else ''}, {given.seconds:g} s\n\n"
         f"{summary(lines)}\n\n{table(head, [line.row() for line in lines])}"
     )
     if given.keep:

@@ -143,6 +143,7 @@ def test_offsets_that_differ_need_a_zone_and_have_one_then(tmp_path) -> None:
             'column "y" of load.csv has no value at all',
         ),
         ("time,y\n" + "".join(f"2020-01-0{d},4\n" for d in range(1, 6)), {}, r'column "y" of load.csv is constant \(4'),
+        ("time,y\n" + "".join(f"2020-01-0{d},{d}e-300\n" for d in range(1, 6)), {}, "too small a range for float32"),
         (GOOD.replace("2020-01-07,7,49", "2020-01-07,7,49,1,2"), {}, "row 8 of load.csv has 5 cells; expected 3"),
         (GOOD.replace("z\n", "y\n", 1), {}, 'two columns named "y"'),
         (GOOD, {"frequency": "2D"}, r"row 3 of load.csv: the time 2020-01-02 is not on the grid of 2 days"),

@@ -8,12 +8,19 @@ import torch
 
 from ostinato import Forecaster
 from ostinato.tasks.forecast.combining import Combination, find_spread, find_weights, roughness
-from ostinato.tasks.forecast.decomposition import is_seasonal, prepared, with_indices
+from ostinato.tasks.forecast.decomposition import is_seasonal, prepared, shrunken, with_indices
 from ostinato.tasks.forecast.experts import Experts, names_of
 from ostinato.tasks.forecast.naive2 import is_seasonal as is_seasonal_once
 from ostinato.tasks.forecast.naive2 import multiplicative_indices
 from ostinato.tasks.forecast.network import HARMONICS, waves_of_day
-from ostinato.tasks.forecast.smoothing import Grid, candidates_ahead, exponential_smoothing, smooth, theta
+from ostinato.tasks.forecast.smoothing import (
+    Grid,
+    adjusted_smoothing,
+    candidates_ahead,
+    exponential_smoothing,
+    smooth,
+    theta,
+)
 
 SEASON = 12
 
@@ -30,11 +37,41 @@ def test_what_repeats_each_season_goes_on_repeating() -> None:
     history = months()
     expected = history[:, -SEASON:]
     everything, flat = exponential_smoothing(history, SEASON, SEASON)
-    for forecast in (everything, flat, theta(history, SEASON, SEASON)):
+    adjusted = adjusted_smoothing(history, SEASON, [SEASON])
+    for forecast in (everything, flat, adjusted, theta(history, SEASON, SEASON)):
         np.testing.assert_allclose(forecast, expected, rtol=2e-3)
 
 
-@pytest.mark.parametrize("way", [lambda h: exponential_smoothing(h, 7, SEASON)[0], lambda h: theta(h, 7, SEASON)])
+@pytest.mark.parametrize("kind", ["sum", "ratio"])
+def test_seasons_that_are_noise_are_shrunk_away_and_those_that_are_plain_stay(kind) -> None:
+    rng = np.random.default_rng(0)
+    noise = 100 + rng.normal(size=(40, 6 * SEASON))
+    found = shrunken(prepared(noise), [SEASON], kind)
+    whole = with_indices(prepared(noise), SEASON, kind)
+    assert found.indices.std() < 0.5 * whole.indices.std()
+    plain = months(noise=0.3)
+    found, whole = shrunken(prepared(plain), [SEASON], kind), with_indices(prepared(plain), SEASON, kind)
+    np.testing.assert_allclose(found.indices, whole.indices, rtol=0.02, atol=0.02 * np.abs(whole.indices).max())
+
+
+def test_a_day_and_a_week_are_taken_off_together() -> None:
+    steps = np.arange(4 * 168)
+    week = 3.0 * (steps // 24 % 7 >= 5)
+    history = (50 + 5 * np.sin(2 * np.pi * steps / 24) + week)[None] + np.random.default_rng(0).normal(
+        0, 0.1, len(steps)
+    )
+    ahead = adjusted_smoothing(history, 168, [24, 168])
+    np.testing.assert_allclose(ahead[0], history[0, -168:], atol=0.7)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda h: exponential_smoothing(h, 7, SEASON)[0],
+        lambda h: theta(h, 7, SEASON),
+        lambda h: adjusted_smoothing(h, 7, [SEASON]),
+    ],
+)
 def test_a_row_alone_is_as_in_a_batch_and_missing_steps_before_it_change_nothing(way) -> None:
     history = months(noise=2.0, seed=1)
     together = way(history)
@@ -120,10 +157,12 @@ def test_intervals_of_errors_that_grow_hold_what_they_promise() -> None:
 
 @pytest.mark.parametrize("windows", [3, 6, 20])
 def test_intervals_of_few_errors_hold_what_they_promise_on_the_average(windows) -> None:
+    """Of series whose errors are of the usual size, more or less by a half."""
     rng, held = np.random.default_rng(windows), []
     for _ in range(300):
-        spread = find_spread(rng.normal(size=(windows, 1, 1)), (0.1, 0.9), float(windows))
-        new = rng.normal(size=100)
+        size = 0.8 * np.sqrt(np.pi / 2) * np.exp(0.5 * rng.normal())
+        spread = find_spread(size * rng.normal(size=(windows, 1, 1)), (0.1, 0.9), float(windows))
+        new = size * rng.normal(size=100)
         held.append(((new >= spread[0, 0]) & (new <= spread[0, 1])).mean())
     assert 0.77 < np.mean(held) < 0.83
 

@@ -32,6 +32,14 @@ def test_windows_that_overlap_are_counted_once() -> None:
     assert places().standard_error(together) == pytest.approx(once.std(ddof=1) / np.sqrt(SPANS), rel=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_gain_is_believed_in_whatever_unit_it_is_measured(unit, soft) -> None:
+    gains, level = 1 + shared(np.random.default_rng(0), 0.5), 3.0
+    found = trust(unit * gains, places(), soft=soft, level=unit * level)
+    assert found == pytest.approx(trust(gains, places(), soft=soft, level=level), rel=1e-9)
+
+
 def test_two_stretches_tell_no_standard_error() -> None:
     few = Places(np.zeros(8, np.int64), np.repeat([0, 1], 4))
     assert few.standard_error(np.arange(8.0)) == np.inf

@@ -1,5 +1,6 @@
 """The forecaster, end to end, on series whose answer is known."""
 
+import warnings
 from dataclasses import asdict
 
 import numpy as np
@@ -331,6 +332,31 @@ def test_a_parameter_that_cannot_be_meant_is_refused(options, sentence) -> None:
 def test_a_series_that_is_too_short_is_refused_with_the_count() -> None:
     with pytest.raises(DataError, match=r"the series has 20 rows, but 30 for training \(context 24 \+ horizon 6\)"):
         Forecaster(6, context=24, **QUIET).fit(waves(20))
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 12])
+def test_two_horizons_and_four_rows_are_enough_for_a_forecast(horizon) -> None:
+    """Three years of months, forecast a year ahead: what would be the test part is trained on, and a note says so."""
+    least = 2 * horizon + 4
+    with pytest.raises(DataError, match="give a longer series"):
+        Forecaster(horizon, epochs=1, **QUIET).fit(waves(least - 1 - 2 * (horizon == 1)))
+    for rows in {least, least + horizon // 2, 3 * horizon + 3}:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = Forecaster(horizon, epochs=1, **QUIET).fit(waves(rows))
+        assert np.isfinite(model.predict().point).all()
+        noted = any(f"{rows} rows are too few to hold some out" in str(one.message) for one in said)
+        assert noted == (model.scores_ is None)
+        assert noted == (rows < 3 * horizon + 4)
+
+
+def test_two_years_of_months_have_a_season() -> None:
+    months = np.arange(30)
+    y = 100 + 2 * months + 30 * np.sin(2 * np.pi * months / 12) + np.random.default_rng(0).normal(size=30)
+    times = np.datetime64("2022-01", "M") + months
+    table = pl.DataFrame({"time": times.astype("datetime64[us]"), "y": y})
+    found = Forecaster(6, target="y", epochs=1, **QUIET).fit(table.head(24)).predict()
+    assert np.abs(found.point[0, :, 0] - y[24:]).mean() < 0.4 * np.abs(y[24:] - y[23]).mean()
 
 
 def test_a_backtest_of_hundreds_of_origins_is_one_batch_after_the_other(model) -> None:

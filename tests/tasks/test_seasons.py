@@ -75,6 +75,24 @@ def test_a_season_of_numbered_rows_is_found_by_itself(period, cycles, seed):
     assert abs(lengths(values, "rows")[0] - period) <= max(1, period // 10)
 
 
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(rows=st.integers(600, 1500), seed=st.integers(0, 10_000))
+def test_a_smooth_week_of_numbered_hours_has_168_of_them(rows, seed):
+    rng, hours = np.random.default_rng(seed), np.arange(rows)
+    day, week = (np.sin(2 * np.pi * hours / length + rng.uniform(0, 6)) for length in (24, 168))
+    assert set(lengths(day + week + 0.4 * rng.standard_normal(rows), "rows")) == {24, 168}
+
+
+@pytest.mark.parametrize("length", [11, 13, 25, 53, 169])
+def test_a_season_that_is_plainly_beside_a_usual_one_is_itself(length):
+    """The wave goes out of step by one each cycle, the pulse at once."""
+    rng = np.random.default_rng(length)
+    steps = np.arange(max(120, 8 * length))
+    for shape in (np.sin(2 * np.pi * steps / length), 2.0 * (steps % length < 2)):
+        if length < 100 or shape.min() >= 0:  # 8 cycles of 169 steps are 8 steps out of 168: nothing of a wave
+            assert lengths(shape + 0.1 * rng.standard_normal(len(steps)), "rows") == [length]
+
+
 @pytest.mark.parametrize("frequency", ["MS", "D", "h", "rows"])
 def test_noise_and_random_walks_seldom_have_a_season_and_a_panel_of_them_never(frequency):
     rng = np.random.default_rng(0)

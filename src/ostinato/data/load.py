@@ -27,6 +27,7 @@ from ostinato.data.times import TimeFormat, decide_times
 from ostinato.data.wide_tables import lengthened
 from ostinato.errors import DataError, UsageError
 
+_LEAST_RANGE = 1e-30  # of the values of a target: the squares of smaller ones are zero in float32
 _UNEVEN = 0.05  # of a step: times with decimals are rounded
 
 
@@ -202,4 +203,9 @@ def _check_targets(table: Table, schema: Schema) -> None:
             raise DataError(
                 f'column "{name}" of {table.origin} is constant ({np.nanmin(values):g} in every row); '
                 "there is nothing to learn: choose another target"
+            )
+        if np.nanmax(values) - np.nanmin(values) < _LEAST_RANGE:
+            raise DataError(
+                f'column "{name}" of {table.origin} goes from {np.nanmin(values):g} to {np.nanmax(values):g}, which is '
+                "too small a range for float32; scale the column"
             )

@@ -255,6 +255,8 @@ def _from_array(name: str, array: NDArray[Any]) -> Table:
             f"{name} holds an array of shape {array.shape} and type {array.dtype}; expected numbers, "
             "(rows,) or (rows, columns)"
         )
+    if array.ndim == 2 and not array.shape[1]:
+        raise DataError(f"{name} holds an array of shape {array.shape}, which has no column; expected one or more")
     matrix = array[:, None] if array.ndim == 1 else array
     names = ("y",) if matrix.shape[1] == 1 else tuple(f"column_{i + 1}" for i in range(matrix.shape[1]))
     return _checked(Table(name, matrix=matrix, names=names))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.nn.kernel_loops import EACH, TAPS, Masks, competed
@@ -43,13 +44,13 @@ class CompetingKernels(nn.Module):
         self.size = 2 * EACH * groups * len(self.dilations)
         self.register_buffer("weights", torch.zeros(len(self.dilations), groups * EACH, channels, TAPS))
 
-    def fit(self, seed: int) -> None:
-        """Draw weights and channels."""
+    def fit(self, seed: int, telling: NDArray[np.bool_] | None = None) -> None:
+        """Draw weights and channels, most of these of the ones that tell something; `None`: of all."""
         rng = np.random.default_rng(seed)
         taps = rng.normal(size=(len(self.dilations), self.groups, EACH, 1, TAPS))
         taps -= taps.mean(-1, keepdims=True)
         taps /= np.abs(taps).sum(-1, keepdims=True)
-        masks = [[some_channels(self.channels, rng) for _ in range(self.groups)] for _ in self.dilations]
+        masks = [[some_channels(self.channels, rng, telling) for _ in range(self.groups)] for _ in self.dilations]
         weights = taps * np.array(masks)[:, :, None, :, None]
         self.weights.copy_(torch.from_numpy(weights.astype(np.float32)).flatten(1, 2))
 

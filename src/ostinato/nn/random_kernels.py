@@ -16,6 +16,7 @@ from ostinato.nn.kernel_loops import Masks, convolved, shares_above
 _HEAVY = 3  # a kernel has nine weights: three are 2, the others -1
 _DILATIONS = 32  # of a kernel, at most
 _TOGETHER = 1 << 16  # numbers of sequences that are read in one call
+_TELLING = 0.85  # of kernels that read only channels that tell something, where that is known
 _DRAWN = 12  # sequences that the thresholds at a dilation are from
 _SORTED = 1024  # outputs, at most, that thresholds are quantiles of
 
@@ -54,15 +55,16 @@ class RandomKernels(nn.Module):
         self.register_buffer("channel_masks", torch.zeros(len(self.dilations), len(_PLACES), channels))
         self.register_buffer("thresholds", torch.zeros(len(_PLACES), sum(self.counts)))
 
-    def fit(self, sequences: Sequence[Tensor], seed: int) -> None:
+    def fit(self, sequences: Sequence[Tensor], seed: int, telling: NDArray[np.bool_] | None = None) -> None:
         """Draw channels and thresholds.
 
         Args:
             sequences: of training, each `(time, channels)`.
             seed: of the draw.
+            telling: the channels that most kernels read, `(channels,)`; `None`: all alike.
         """
         rng = np.random.default_rng(seed)
-        masks = [[some_channels(self.channels, rng) for _ in _PLACES] for _ in self.dilations]
+        masks = [[some_channels(self.channels, rng, telling) for _ in _PLACES] for _ in self.dilations]
         self.channel_masks.copy_(torch.from_numpy(np.array(masks, np.float32)))
         quantiles = (np.arange(1, self.thresholds.numel() + 1) * ((5**0.5 + 1) / 2)) % 1  # a low-discrepancy sequence
         levels = torch.from_numpy(quantiles.reshape(self.thresholds.shape).astype(np.float32))
@@ -161,12 +163,16 @@ def spread_dilations(steps: int, each: int) -> tuple[list[int], list[int]]:
     return found.tolist(), counts.tolist()
 
 
-def some_channels(channels: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a mask of some channels, one to nine of them, fewer more often."""
-    most = min(channels, _TAPS)
-    count = int(2 ** rng.uniform(0, np.log2(most + 1)))
+def some_channels(
+    channels: int, rng: np.random.Generator, telling: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Return a mask of some channels, one to nine of them, fewer more often; mostly of those that tell something."""
+    among = np.arange(channels)
+    if telling is not None and not telling.all() and rng.random() < _TELLING:
+        among = np.flatnonzero(telling)
+    count = int(2 ** rng.uniform(0, np.log2(min(len(among), _TAPS) + 1)))
     mask = np.zeros(channels, np.float32)
-    mask[rng.choice(channels, count, replace=False)] = 1
+    mask[rng.choice(among, count, replace=False)] = 1
     return mask
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from ostinato import AnomalyDetector
 from ostinato.tasks.anomaly import nab
-from ostinato.tasks.anomaly.manners import Manner
+from ostinato.tasks.anomaly.manners import ABSENT, Manner
 from ostinato.tasks.anomaly.relations import Relations
+from ostinato.tasks.anomaly.views import Pace
 
 SEASON, ROWS, AT = 48, 1100, 700
 FEW = {"hidden_size": 8, "epochs": 6, "learning_rate": 1e-2, "progress": False, "seed": 0, "test": 0}
@@ -36,6 +37,12 @@ def planted(kind):
         values[run] = 20 + 3 * np.sin(2 * np.pi * np.arange(60) / 15) + 0.15 * noise[run]
     elif kind == "noise":
         values[run] += noise[run]
+    elif kind == "drift":
+        values[AT - 200 :] += 0.01 * np.minimum(np.arange(ROWS - AT + 200), 250)
+    elif kind == "missing":
+        values[run][np.arange(60) % 3 > 0] = np.nan
+    elif kind == "outage":
+        values[run] = np.nan
     return values
 
 
@@ -49,11 +56,14 @@ def model():
     [
         ("spike", "sudden rise|higher than any"),
         ("drop", "sudden drop|lower than any"),
-        ("shift", "higher than"),
+        ("shift", "sudden rise|higher"),
         ("flat", r"stuck at [\d.]+ for \d+ steps"),
         ("missing season", f"no longer follows its course of {SEASON} steps"),
         ("other season", f"no longer follows its course of {SEASON} steps"),
         ("noise", "less steady"),
+        ("drift", "higher than"),
+        ("missing", r"\d+ % of the last 60 values or so are missing"),
+        ("outage", r"\d+ % of the last 60 values or so are missing"),
     ],
 )
 def test_a_planted_kind_is_called_what_it_is(model, kind, words) -> None:
@@ -115,7 +125,7 @@ def test_relations_are_those_of_channels_that_move_together() -> None:
 
 
 def test_manners_say_what_stands_still_and_what_left_its_season() -> None:
-    manner = Manner(1, 12)
+    manner = Manner(1, Pace(season=12))
     values = np.sin(2 * np.pi * np.arange(160) / 12)[:, None].copy()
     values[100:130] = values[100]
     for step, row in enumerate(values):
@@ -129,9 +139,13 @@ def test_manners_say_what_stands_still_and_what_left_its_season() -> None:
             assert manner.stuck(0, 1.0) == 30
             assert manner.stuck(0, 40.0) == 0
             assert manner.astray(0, 0.9)
-    again = Manner(1, 12)
+    again = Manner(1, Pace(season=12))
     again.accept(manner.kept())
     np.testing.assert_array_equal(again.kept(), manner.kept())
+    assert np.isnan(Manner(1, Pace()).likeness).all()
+    for _ in range(60):
+        again.push(np.full(1, np.nan), row, row)
+    assert 0.8 < again.found[ABSENT, 0] < 1
 
 
 def test_a_detector_that_is_quiet_after_an_alarm_is_scored_by_where_it_calls() -> None:

@@ -136,13 +136,13 @@ def test_scores_say_what_they_are_about_and_alarms_without_labels_are_no_contest
 
 
 def test_no_single_step_teaches_much() -> None:
-    usual, pace = Usual(np.ones(1), np.zeros((5, 1)), np.ones((5, 1))), Pace(10, 60, 1000)
+    usual, pace = Usual.unknown(1), Pace(10, 60, 1000)
     one, wild = Views(usual, pace), Views(usual, pace)
     rng = np.random.default_rng(0)
     for step in range(300):
         error = rng.normal(size=1)
         for views, own in ((one, error), (wild, error * 1e6 if step == 200 else error)):
-            views.push(own, np.ones(1), np.full(1, 5.0))
+            views.push(own, np.ones(1), np.full(1, 5.0), np.zeros(1))
     assert abs(wild.ratio - one.ratio) < 0.01
     assert np.abs(wild.mean - one.mean).max() < 0.1
     assert np.abs(wild.deviation - one.deviation).max() < 0.1

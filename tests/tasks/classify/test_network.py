@@ -43,7 +43,9 @@ def sequence_network(channels=1, missing=False, lengths=(9, 4, 12), **own) -> tu
     arrays = encoder.encode(examples)
     if made.wide is not None:
         made.wide.fit(arrays, np.arange(3), 0, np.ones(3))
-        made.shares.copy_(torch.tensor([0.7, 2.0]))
+        assert made.near is not None
+        made.near.fit(arrays, np.arange(3), np.ones(3))
+        made.shares.copy_(torch.tensor([0.7, 2.0, 0.5]))
     return made.eval(), arrays
 
 

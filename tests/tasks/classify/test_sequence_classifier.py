@@ -13,9 +13,9 @@ import ostinato
 from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.base import running
+from ostinato.tasks.base.class_task import MOST_FREQUENT
 from ostinato.tasks.base.summary import Curve, Matrix, Table
 from ostinato.tasks.base.weighing import drawn_folds
-from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
 from ostinato.tasks.classify.encoding import padded
 from ostinato.tasks.classify.examples import Examples

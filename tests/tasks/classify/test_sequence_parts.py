@@ -13,6 +13,7 @@ from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.ridge import PENALTIES, fit_ridge
 from ostinato.tasks.classify.shapes import differ, shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.views import filled
 from ostinato.tasks.classify.wide import WideBranch
 from ostinato.tasks.classify.wide_plan import WidePlan
 
@@ -280,4 +281,4 @@ def test_kernels_read_what_is_missing_on_a_line_between_its_neighbours() -> None
     gone[:, 1] = 1
     marked = torch.cat([whole * (1 - gone), gone], 1)
     branch = WideBranch(WidePlan(9, (12, 12, 12), 2, 2, kernels=84, groups=1), values=2, masked=True)
-    assert branch._filled(marked).equal(torch.stack([whole[:, 0], torch.zeros(12)], 1))
+    assert filled(marked, branch.values, branch.masked).equal(torch.stack([whole[:, 0], torch.zeros(12)], 1))

@@ -11,8 +11,8 @@ import ostinato
 from ostinato import TextClassifier
 from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtra, UsageError
 from ostinato.tasks.base import running
+from ostinato.tasks.base.class_task import MOST_FREQUENT
 from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
-from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS
 

@@ -33,10 +33,10 @@ class Costs:
 
 
 INFERENCE = Costs(
-    2, 0.25e-3, 0.6e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 0.0, 6e-6
+    0, 0.2e-3, 0.73e-3, {"LSTM": 32, "GRU": 32, "RNN_TANH": 16, "RNN_RELU": 16}, 130e-6, 0.0, 14e-6
 )  # fmt: skip
 TRAINING = Costs(
-    15, 0.8e-3, 0.8e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 0.45e-3, 9e-6
+    0, 0.58e-3, 1e-3, {"LSTM": 150, "GRU": 150, "RNN_TANH": 55, "RNN_RELU": 55}, 350e-6, 0.37e-3, 17e-6
 )  # fmt: skip
 FAR = 500_000
 """Weights."""

@@ -20,6 +20,12 @@ def known_of(layer: nn.RNNBase) -> Known | None:
     return _known.get(layer)
 
 
+def meet(layer: nn.RNNBase) -> None:
+    """Know a plain layer whose call was left to PyTorch, so that the next one is with less looked at."""
+    if known_of(layer) is None and plain_now() and _is_plain(layer):
+        _known[layer] = Known(layer)
+
+
 def learn(
     layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor], *, mixed: bool = False
 ) -> None:

@@ -47,6 +47,9 @@ class _EngineLoop(Restored, nn.RNNBase):
             return self._in_halves(input, hx)
         if not self._takes(input, hx):
             return super().forward(input, hx)
+        if not self._gains(input):
+            known.meet(self)  # the next call is left to PyTorch sooner
+            return super().forward(input, hx)
         # as in torch.nn, and as often: a parametrisation may count how many times it is computed
         self._update_flat_weights()
         walks = walks_of(self, input if isinstance(input, Tensor) else input.data)
@@ -70,7 +73,7 @@ class _EngineLoop(Restored, nn.RNNBase):
                 return super().forward(given, hx)
             if results is not None:
                 return half.in_types_of_torch(results, self, given, hx)
-        if not self._takes(wide, start, half=True):
+        if not (self._takes(wide, start, half=True) and self._gains(wide)):
             return super().forward(given, hx)
         self._update_flat_weights()
         walks = walks_of(self, wide if isinstance(wide, Tensor) else wide.data)
@@ -83,7 +86,7 @@ class _EngineLoop(Restored, nn.RNNBase):
         return half.in_types_of_torch(results, self, given, hx)
 
     def _takes(self, given: Given, hx: Any, *, half: bool = False) -> bool:
-        """Tell whether a call is well formed, and one that the engine takes and gains by; by products of a `half`."""
+        """Tell whether a call is well formed, and one that the engine takes; by products of a `half`."""
         xs, state = values_of(given), self._state(hx)
         if xs is None or state is None or torch._C._is_tracing():
             return False
@@ -95,12 +98,14 @@ class _EngineLoop(Restored, nn.RNNBase):
             return False
         if torch.is_autocast_enabled(xs.device.type) and not half:
             return False  # PyTorch multiplies in bfloat16, the engine widens first
-        extent = extent_of(given, self.batch_first)
-        return (
-            extent is not None
-            and self._fits(given, state)
-            and choice.pays(self, xs.dtype, extent.steps, extent.rows, extent.ragged)
-        )
+        return self._fits(given, state)
+
+    def _gains(self, given: Given) -> bool:
+        """Tell whether the engine is expected to be faster."""
+        extent, xs = extent_of(given, self.batch_first), values_of(given)
+        assert extent is not None
+        assert xs is not None
+        return _under_vmap() or choice.pays(self, xs.dtype, extent.steps, extent.rows, extent.ragged)
 
     def _fits(self, given: Given, state: tuple[Tensor, ...]) -> bool:
         """Tell whether sequences and state have the layer's sizes."""

@@ -16,7 +16,7 @@ from ostinato.tasks.anomaly.inputs import Inputs, features_of, series_inputs
 from ostinato.tasks.anomaly.network import SeriesSizes
 from ostinato.tasks.anomaly.novelty import MOST, Novelty, is_state
 from ostinato.tasks.anomaly.scoring import Calibration
-from ostinato.tasks.anomaly.views import VIEWS
+from ostinato.tasks.anomaly.views import OF_ERRORS, VIEWS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -100,7 +100,6 @@ class SeriesEncoder:
         """Refuse sizes that do not go together, which a file may hold."""
         shape = (len(self.names), len(self.reading.channels))
         calibration = self.calibration
-        sides = (len(calibration.usual.mean), 2, 1)
         relations = calibration.relations
         wide = shape[1] + len(relations)
         good = (
@@ -113,11 +112,17 @@ class SeriesEncoder:
             and relations.scales.shape == (len(relations),)
             and ((relations.of >= 0) & (relations.of < shape[1])).all()
             and (relations.scales > 0).all()
-            and calibration.begins.shape == calibration.shares.shape == calibration.scales.shape == sides
+            and calibration.views.shapes == {(len(VIEWS), 2, 1)}
+            and calibration.still.shapes == calibration.missing.shapes == {(wide,)}
+            and all(each.positive for each in (calibration.views, calibration.still, calibration.missing))
+            and calibration.begins.shape == calibration.scales.shape == (OF_ERRORS, 2, 1)
+            and calibration.absent.shape == (wide,)
+            and ((calibration.absent > 0) & (calibration.absent < 1)).all()
             and 1 <= self.season <= 1 << 20
             and 0 <= self.window <= 1 << 16
             and 0 <= self.cycles <= len(_CYCLES)
             and min(calibration.pace.short, calibration.pace.long, calibration.pace.memory) >= 1
+            and calibration.pace.season == self.season
             and len(self.tails) == len(self.tail_times) == len(self.trained) == shape[0]
             and self.seen.shape == (*shape, 2 + 2 * MOST)
             and all(map(is_state, self.seen.reshape(-1, 2 + 2 * MOST)))

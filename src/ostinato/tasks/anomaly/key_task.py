@@ -46,6 +46,7 @@ from ostinato.tasks.base.tail import Tail
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Sums, Units, mean_of
 from ostinato.training.objective import Step
+from ostinato.words import counted
 
 Watching: TypeAlias = "Model[AnomalyParameters, KeyEncoder]"
 _UNKNOWN = 0.01  # of the keys are taken for unknown ones in training
@@ -244,7 +245,8 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
 
     def facts(self, model: Watching, parts: Held[EventLog], examples: Held[KeyExamples]) -> Iterable[tuple[str, str]]:
         for name, log in parts.named().items():
-            yield name, "none" if log is None else f"{len(log):,} sequences, {sum(map(len, log.activities)):,} events"
+            events = 0 if log is None else sum(map(len, log.activities))
+            yield name, "none" if log is None else f"{counted(len(log), 'sequences')}, {counted(events, 'events')}"
         keys = model.encoder.keys
         yield "keys", f"{len(keys)}: {', '.join(keys[:20])}{', ...' * (len(keys) > 20)}"
         if isinstance(model.encoder.reading, LogReading):

@@ -1,6 +1,7 @@
-"""What a channel has been doing up to a step, by which a reason is told: standing still, or not as a season ago.
+"""What channels have been doing up to a step, beside what was expected of it: standing still, leaving their season,
+missing.
 
-This scores nothing: it says in words what the views have found.
+A forecaster that follows a series closely is surprised by none of these at any one step.
 """
 
 from __future__ import annotations
@@ -8,10 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.anomaly.views import Pace
+
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
+STILL, KNOWN, LIKENESS, ABSENT = range(4)  # what `Manner.found` returns
 FEWEST_STILL = 4  # steps without a change that are worth a word
-_SHORT, _SHARE = 16, 0.5  # steps, and of a season, that likeness to a season ago is measured over
 _USUAL, _LOST = 0.6, 0.35  # correlations: of what follows its season, and of what does so no longer
+_BRIEF, _AGAIN = 2.5, 0.9  # strange steps, near each other, that are but a spike; what is left of one at the next step
 _TINY = 1e-12
 
 
@@ -20,32 +25,62 @@ class Manner:
 
     Args:
         channels: of the series.
-        season: steps; 1 for none.
+        pace: how many steps are looked at.
     """
 
-    def __init__(self, channels: int, season: int) -> None:
-        self.rate = 2 / (1 + max(_SHORT, _SHARE * season)) if season > 1 else 0.0
+    def __init__(self, channels: int, pace: Pace) -> None:
+        self.rate = 2 / (1 + pace.rhythm) if pace.season > 1 else 0.0
+        self.missed = 2 / (1 + pace.long)
         self.value = np.full(channels, np.nan)
         self.run = np.zeros(channels)  # steps at one value
         self.ago = np.full(channels, np.nan)  # the value a season before the next step
         # means of both, their squares and their product
         self.sums = np.zeros((5, channels))
         self.steps = np.zeros(channels)
+        self.stands = np.zeros((2, channels))  # the longest stand that is over, and the next longest
+        self.absent = np.zeros(channels)  # share of the newest steps that are missing
+        self.strange = np.zeros(channels)  # how many of the newest steps were
 
-    def push(self, values: Floats, last: Floats, season: Floats) -> None:
-        """Take in a row of scaled values, and the last value and that of a season before the next step."""
+    def push(
+        self, values: Floats, last: Floats, season: Floats, then: Floats | None = None, strange: Marks | None = None
+    ) -> None:
+        """Take in a row of scaled values.
+
+        A spike tells nothing of a season: what is strange counts there from the third such step on.
+
+        Args:
+            values: `(channels,)`, NaN where missing.
+            last: the last value there was.
+            season: the value a season before the next step.
+            then: what was expected a season before this one, where something strange came; NaN elsewhere.
+            strange: `(channels,)`, which values are far from what was expected.
+        """
         seen = values == values
         same = values == self.value
+        self._over(np.where(seen & ~same, self.run - 1, 0.0))
         self.run = np.where(seen, np.where(same, self.run + 1, 1.0), self.run)
         self.value = np.where(seen, values, self.value)
+        told = seen
+        if strange is not None:
+            self.strange = _AGAIN * self.strange + strange
+            told = seen & ~(strange & (self.strange < _BRIEF))
+        self.absent = self.absent + self.missed * (~seen - self.absent)
         if self.rate:
-            both = seen & (self.ago == self.ago)
-            x, y = np.where(both, values, 0.0), np.where(both, self.ago, 0.0)
+            ago = self.ago if then is None else np.where(then == then, then, self.ago)
+            both = told & (ago == ago)
+            x, y = np.where(both, values, 0.0), np.where(both, ago, 0.0)
             new = np.stack([x, y, x * x, y * y, x * y])
             rate = np.maximum(self.rate, 1 / (self.steps + 1))
             self.sums = np.where(both, self.sums + rate * (new - self.sums), self.sums)
             self.steps = self.steps + both
             self.ago = np.where(season != last, season, np.nan)
+
+    def _over(self, stand: Floats) -> None:
+        """Take in the stands that are over, `(channels,)`, 0 where none is."""
+        longest, next_longest = self.stands
+        self.stands = np.stack([
+            np.maximum(longest, stand), np.maximum(next_longest, np.minimum(longest, stand))
+        ])  # fmt: skip
 
     @property
     def likeness(self) -> Floats:
@@ -57,6 +92,14 @@ class Manner:
         found = np.where(spread > _TINY, (xy - x * y) / np.maximum(spread, _TINY), 0.0)
         return np.where(self.steps * self.rate >= 1, found, np.nan)
 
+    @property
+    def found(self) -> Floats:
+        """Steps at one value, a stand that is known, likeness to a season ago, share of missing steps: `(4, channels)`.
+
+        A stand is known that came twice: one that came once may have been an anomaly.
+        """
+        return np.stack([self.run, self.stands[1], self.likeness, self.absent])
+
     def stuck(self, channel: int, longest: float) -> int:
         """Return for how many steps a channel has not moved, 0 where that is nothing new."""
         run = int(self.run[channel])
@@ -67,34 +110,32 @@ class Manner:
         return bool(usual >= _USUAL and self.likeness[channel] < _LOST)
 
     def kept(self) -> Floats:
-        """Return the state, `(9, channels)`."""
-        return np.concatenate([self.value[None], self.run[None], self.ago[None], self.sums, self.steps[None]])
+        """Return the state, `(ROWS, channels)`."""
+        return np.concatenate([
+            self.value[None], self.run[None], self.ago[None], self.sums, self.steps[None], self.stands,
+            self.absent[None], self.strange[None],
+        ])  # fmt: skip
 
     def accept(self, kept: Floats) -> None:
         """Resume from a state."""
         self.value, self.run, self.ago, self.sums, self.steps = kept[0], kept[1], kept[2], kept[3:8], kept[8]
+        self.stands, self.absent, self.strange = kept[9:11], kept[11], kept[12]
 
 
-def usual_of(channels: int, season: int, series: list[tuple[Floats, Floats, Floats, NDArray[np.bool_]]]) -> Floats:
+ROWS = 13  # of the state
+
+
+def usual_of(found: Floats) -> Floats:
     """Return the longest stands and the usual likeness to a season ago of normal rows, `(2, channels)`.
 
     Args:
-        channels: of the series.
-        season: steps.
-        series: values, last values, seasons and which rows are normal, of each.
+        found: of normal rows, `(rows, 4, channels)`, see `Manner.found`.
     """
-    longest, likeness = np.zeros(channels), []
-    for values, last, ago, normal in series:
-        manner = Manner(channels, season)
-        for row in range(len(values)):
-            manner.push(values[row], last[row], ago[row])
-            if normal[row]:
-                longest = np.maximum(longest, manner.run)
-                if row % _SHORT == 0:
-                    likeness.append(manner.likeness)
-    every = np.stack(likeness) if likeness else np.zeros((0, channels))
-    found = np.zeros(channels)
+    channels = found.shape[2]
+    longest, usual = np.zeros(channels), np.zeros(channels)
     for channel in range(channels):
-        known = every[:, channel][np.isfinite(every[:, channel])]
-        found[channel] = np.median(known) if len(known) else 0.0
-    return np.stack([longest, found])
+        if len(found):
+            longest[channel] = found[:, STILL, channel].max()
+        known = found[:, LIKENESS, channel][np.isfinite(found[:, LIKENESS, channel])]
+        usual[channel] = np.median(known) if len(known) else 0.0
+    return np.stack([longest, usual])

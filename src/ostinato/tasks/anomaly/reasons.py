@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
-from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK
+from ostinato.tasks.anomaly.scoring import ASTRAY, MISSING, NOVELTY, STUCK
 from ostinato.tasks.anomaly.views import VIEWS
+from ostinato.words import number
 
 _RANGE = 2.0  # spreads on either side of what was expected
 
@@ -37,13 +38,17 @@ def reason_of(
         relation = channel - len(names)
         name, other = names[int(relations.of[relation])], names[relations.partner(relation)]
         came, beside = float(values[relations.of[relation]]), float(values[relations.partner(relation)])
-        return f"{name}: no longer moves with {other}; {came:.4g} came, and {beside:.4g} of {other}"
+        return f"{name}: no longer moves with {other}; {number(came)} came, and {number(beside)} of {other}"
     name, came = names[channel], float(values[channel])
     place, width = float(expected[channel]), float(spread[channel])
-    seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
+    low, high = number(place - _RANGE * width), number(place + _RANGE * width)
+    seen = f"{number(place)} ({low} to {high}) was expected, {number(came)} came"
     pace = encoder.calibration.pace
+    if view == MISSING:
+        usual = 100 * float(encoder.calibration.absent[channel])
+        return f"{name}: {side} % of the last {pace.long} values or so are missing; {usual:.2g} % is usual"
     if view == STUCK:
-        return f"{name}: stuck at {came:.4g} for {side} steps; {place:.4g} was expected"
+        return f"{name}: stuck at {number(came)} for {side} steps; {number(place)} was expected"
     if view == ASTRAY:
         return f"{name}: no longer follows its course of {encoder.season} steps; {seen}"
     if view == NOVELTY:

@@ -10,6 +10,7 @@ adjustment: D. Hawkins, "Multivariate quality control based on regression-adjust
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,12 +90,14 @@ class Relations:
         rest = np.where(gone, np.nan, u[..., self.of] - told)
         return np.concatenate([error, rest], -1), np.concatenate([scale, np.broadcast_to(self.scales, rest.shape)], -1)
 
-    def widened(self, numbers: Floats, *, copied: bool) -> Floats:
-        """Return numbers of channels, `(..., channels)`, with those of what is left: the channel's, or 0."""
+    def widened(self, numbers: Floats, behind: Literal["copied", "zero", "unknown"]) -> Floats:
+        """Return numbers of channels, `(..., channels)`, with those of what is left: the channel's, 0, or NaN."""
         if not len(self):
             return numbers
-        behind = numbers[..., self.of]
-        return np.concatenate([numbers, behind if copied else np.zeros_like(behind)], -1)
+        found = numbers[..., self.of]
+        if behind != "copied":
+            found = np.full_like(found, 0.0 if behind == "zero" else np.nan)
+        return np.concatenate([numbers, found], -1)
 
     def partner(self, relation: int) -> int:
         """Return the channel that one follows most."""

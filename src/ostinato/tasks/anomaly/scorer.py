@@ -18,11 +18,11 @@ from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import Inputs
-from ostinato.tasks.anomaly.manners import Manner
+from ostinato.tasks.anomaly.manners import LIKENESS, ROWS, Manner
 from ostinato.tasks.anomaly.network import FORECAST
 from ostinato.tasks.anomaly.novelty import Novelty
-from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK, Errors, novelty_of, score_of
-from ostinato.tasks.anomaly.views import Views
+from ostinato.tasks.anomaly.scoring import ASTRAY, MISSING, NOVELTY, STUCK, Errors, novelty_of, score_of
+from ostinato.tasks.anomaly.views import VIEWS, Views, unlikeness
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,9 +31,10 @@ _LEAST = 1e-3
 _KNOWN = 200_000  # values before the newest rows that are known
 _MARKED = 32  # strange rows that are remembered for a season
 _STRANGE = 6.0  # scales that an error is off
-_EXPECTING = 12 + _MARKED  # rows of the state before those of the views: what is expected, and manners
+_EXPECTING = 3 + ROWS + _MARKED  # rows of the state before those of the views: what is expected, and manners
 _WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
 _TAIL = 5  # numbers of a live tail
+RHYTHM = VIEWS.index("rhythm")
 _SHIFT = 0.5413  # softplus of it is 1
 _cells: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
 
@@ -90,6 +91,8 @@ class Expecting:
         self.place = np.full(channels, math.nan)
         self.scale = np.ones(channels)
         self.season = np.full(channels, math.nan)
+        self.then = np.full(channels, math.nan)  # what was expected a season ago, where something strange came
+        self.strange = np.zeros(channels, np.bool_)  # which values were far from what was expected
 
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
         """Take a row in; return its error, the scale of that, and what was expected, all `(channels,)`, scaled.
@@ -117,17 +120,20 @@ class Expecting:
         """Return the error against what the network says, a season ago, or what was expected then."""
         self.at += max(gap, 1)
         error = values - place
-        strange = np.abs(error) > _STRANGE * scale
+        self.then = np.full(self.channels, math.nan)
         if self.length > 1:
             again = values - before
             error = np.where(np.abs(again) < np.abs(error), again, error)
             found = np.flatnonzero(self.marked == self.at - self.length)
             if len(found):
-                echo = values - self.held[found[0]]
+                self.then = self.held[found[0]].copy()
+                echo = values - self.then
                 error = np.where(np.abs(echo) < np.abs(error), echo, error)
-            if strange.any():
-                slot = int(self.marked.argmin())  # the oldest
-                self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
+        # not what is only far from an expectation that an echo misled
+        self.strange = strange = np.abs(error) > _STRANGE * scale
+        if self.length > 1 and strange.any():
+            slot = int(self.marked.argmin())  # the oldest
+            self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
         return error
 
 
@@ -154,7 +160,7 @@ class SeriesScorer:
     def __init__(self, encoder: SeriesEncoder, change: Floats, name: str) -> None:
         self.calibration, self.gap = encoder.calibration, encoder.calibration.gap
         self.freedoms, self.threshold = encoder.calibration.freedoms, encoder.threshold
-        self.manner = Manner(encoder.channels, encoder.season)
+        self.manner = Manner(encoder.channels, encoder.calibration.pace)
         self.quiet = math.inf  # steps since an alarm
         self.values = encoder.novelty(name)
         self.expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
@@ -165,15 +171,24 @@ class SeriesScorer:
         """Take a row in, and score it; see `Expecting.push`."""
         error, scale, place = self.expecting.push(inputs, row, said)
         relations = self.calibration.relations
-        z = self.views.push(*relations.extended(error, scale), self.freedoms)
         values, last, season = (
             each if row is None else each[row] for each in (inputs.values, inputs.last, inputs.season)
         )
-        self.manner.push(values, last, season)
+        self.manner.push(values, last, season, self.expecting.then, self.expecting.strange)
+        manner = relations.widened(self.manner.found, "unknown")
+        z = self.views.push(*relations.extended(error, scale), self.freedoms, unlikeness(manner[LIKENESS]))
         novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
-        unseen, known = relations.widened(novelty[0], copied=False), relations.widened(counts[0], copied=True)
-        raw, *why = score_of(self.calibration.nats(z, unseen, known))
-        score = self.calibration.drawn(raw, self.tail.push(raw))
+        unseen, known = relations.widened(novelty[0], "zero"), relations.widened(counts[0], "copied")
+        nats = self.calibration.nats(z, unseen, known)
+        raw, *why = score_of(nats)
+        lasting, *other = score_of(self.calibration.lasting(z, manner))
+        score, lasts = self.calibration.together(raw, self.tail.push(raw), lasting)
+        if lasts:
+            why = other
+        if why[0] == RHYTHM and not self._astray(why[2]):  # it is less like a season ago for another reason
+            others = np.full_like(nats, math.nan)
+            others[..., why[2]] = nats[..., why[2]]
+            why = list(score_of(others)[1:])
         return Step(score, self._why(*why), place, scale * self.views.ratio[: len(values)], self._begins(score))
 
     def _begins(self, score: float) -> bool:
@@ -187,12 +202,23 @@ class SeriesScorer:
         """Return view, side and channel of a score, or what a channel has been doing that says it better."""
         if channel >= self.expecting.channels:
             return view, side, channel
-        longest, usual = self.calibration.manners[:, channel].tolist()
+        if view == MISSING:
+            return view, round(100 * self.manner.absent[channel]), channel
+        if view == STUCK:
+            return view, int(self.manner.run[channel]), channel
+        longest = float(self.calibration.manners[0, channel])
         if still := self.manner.stuck(channel, longest):
             return STUCK, still, channel
-        if 0 < view < NOVELTY and self.manner.astray(channel, usual):
+        if 0 < view < NOVELTY and self._astray(channel):
             return ASTRAY, side, channel
+        if view < NOVELTY and not side and (shifted := self.views.shifted(view, channel)):
+            return view - 1, int(shifted < 0), channel
         return view, side, channel
+
+    def _astray(self, channel: int) -> bool:
+        """Tell whether a channel, and not what is left of one, no longer follows its season."""
+        usual = self.calibration.manners[1]
+        return channel < len(usual) and self.manner.astray(channel, float(usual[channel]))
 
     def kept(self) -> tuple[Floats, Floats, Ints]:
         """Return the state: `(rows, channels)`, that of the tail and alarms, and that of values, `(channels, ...)`."""
@@ -241,9 +267,14 @@ def errors_of(
         values: what is known of each channel's values before the series; it goes on.
     """
     expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
-    begin = max(0, len(said) - rows)
-    found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
+    manner = Manner(encoder.channels, encoder.calibration.pace)
+    begin, found, doing = max(0, len(said) - rows), [], []
+    for row in range(begin, len(said)):
+        found.append(expecting.push(inputs, row, said[row])[:2])
+        manner.push(inputs.values[row], inputs.last[row], inputs.season[row], expecting.then, expecting.strange)
+        doing.append(manner.found)
     shape = (len(found), encoder.channels)
     error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))
     first = max(0, begin - _KNOWN // encoder.channels)
-    return Errors(error, scale, *novelty_of(inputs.values[first:], normal[first:], values, begin - first))
+    novelty = novelty_of(inputs.values[first:], normal[first:], values, begin - first)
+    return Errors(error, scale, *novelty, np.array(doing).reshape(len(found), 4, encoder.channels))

@@ -11,6 +11,7 @@ Floats = NDArray[np.float64]
 _STRONG = 0.3  # of the correlation a season has at least
 _TIMES, _USUAL_TIMES = 2, 1.5  # how often it must be seen, and one that the frequency suggests
 _LONGEST = 4096
+_BROAD = 1.25  # times the shortest lag of a peak
 
 
 def find_season(parts: Sequence[Floats], usual: Sequence[int]) -> int:
@@ -36,7 +37,11 @@ def find_season(parts: Sequence[Floats], usual: Sequence[int]) -> int:
     best = max(known.values())
     # the shortest of those that are about as good: twice a season is one too; a usual one before others
     close = [lag for lag, value in known.items() if value >= 0.9 * best]
-    return min([lag for lag in close if lag in usual] or close)
+    if common := [lag for lag in close if lag in usual]:
+        return min(common)
+    # a broad peak has several lags in noise, of which the highest is meant
+    shortest = min(close)
+    return max((lag for lag in close if lag <= _BROAD * shortest), key=lambda lag: known[lag])
 
 
 def _candidates(correlations: Floats, usual: Sequence[int]) -> set[int]:

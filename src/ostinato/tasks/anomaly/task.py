@@ -20,7 +20,8 @@ from ostinato.tasks.anomaly.key_scoring import KeyEncoder
 from ostinato.tasks.anomaly.key_task import KeyTask
 from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
-from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
+from ostinato.tasks.anomaly.series_rows import Labelled
+from ostinato.tasks.anomaly.series_task import SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.steps import StepUnit

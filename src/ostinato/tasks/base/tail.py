@@ -62,7 +62,7 @@ class Tail:
         if not len(known):
             return cls(1.0, _SHARE, 1.0, 0.0)
         begin = float(np.quantile(known, 1 - share))
-        excess = _peaks(every, begin, gap) - begin
+        excess = peaks(every, begin, gap) - begin
         if not len(excess):  # all the same: there is nothing beyond
             return cls(begin, 1 / (len(known) + 1), 1.0, 0.0)
         scale, shape = _generalised_pareto(excess)
@@ -148,7 +148,7 @@ class LiveTail:
         self.begin, self.scale, self.top, self.since, self.steps = (float(each) for each in kept)
 
 
-def _peaks(scores: Floats, begin: float, gap: int) -> Floats:
+def peaks(scores: Floats, begin: float, gap: int) -> Floats:
     """Return the highest score of each run beyond a begin."""
     places = np.flatnonzero(scores > begin)  # NaN is not
     if gap == 0 or not len(places):

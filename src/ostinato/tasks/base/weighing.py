@@ -63,12 +63,19 @@ def weigh(scores: list[Floats], starts: list[float], targets: Integers, spread: 
     """
     from scipy.optimize import minimize
 
-    rows, begin = np.arange(len(targets)), np.log(starts)
-
     def loss(logs: Floats) -> float:
-        summed: Floats = sum(np.exp(each) * score for each, score in zip(logs, scores, strict=True))
-        missed = (logsumexp(summed, 1) - summed[rows, targets]).sum() if len(targets) else 0.0
-        return float(missed + 0.5 * (((logs - begin) / spread) ** 2).sum())
+        return weighed_loss(scores, np.exp(logs), starts, targets, spread)
 
+    begin = np.log(starts)
     found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
     return [float(each) for each in np.exp(np.clip(found, -6.0, 4.0))]
+
+
+def weighed_loss(
+    scores: list[Floats], weights: Sequence[float] | Floats, starts: list[float], targets: Integers,
+    spread: float = SPREAD,
+) -> float:  # fmt: skip
+    """Return what `weigh` makes least: the cross-entropy of all examples, and how far weights are from their starts."""
+    summed: Floats = sum(weight * score for weight, score in zip(weights, scores, strict=True))
+    missed = (logsumexp(summed, 1) - summed[np.arange(len(targets)), targets]).sum() if len(targets) else 0.0
+    return float(missed + 0.5 * (((np.log(weights) - np.log(starts)) / spread) ** 2).sum())

@@ -10,8 +10,6 @@ import numpy as np
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.classify.encoding import Floats, Part
 
-MOST_FREQUENT = "most frequent class"
-
 
 @dataclass(frozen=True)
 class MostFrequent:

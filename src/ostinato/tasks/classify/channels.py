@@ -159,6 +159,7 @@ class ChannelEncoder(ClassEncoder):
         count: of the training sequences.
         judged: on how many examples that were not trained on the branches of the network were weighed.
         shaped: whether sequences differ much in level or spread; see `differ`.
+        near: whether the nearest training sequences have a say, if there is time to find them; see `NearBranch`.
     """
 
     channels: tuple[str, ...]
@@ -171,6 +172,7 @@ class ChannelEncoder(ClassEncoder):
     count: int
     judged: int = 0
     shaped: bool = False
+    near: bool = False
 
     def __post_init__(self) -> None:
         """Refuse scales of other channels, which a file may hold."""
@@ -213,7 +215,7 @@ class ChannelEncoder(ClassEncoder):
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
             masked=hidden or bool((count < sum(map(_steps_of, examples.items))).any()), gap=gap,
             reading=examples.reading or SequenceReading(examples.channels),
-            shaped=differ((item.values - center) / scale for item in examples.items),
+            shaped=differ((item.values - center) / scale for item in examples.items), near=True,
         )  # fmt: skip
 
     def encode(self, examples: Examples) -> list[NDArray[np.float32]]:

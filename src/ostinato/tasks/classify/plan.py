@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ostinato.tasks.classify.channels import ChannelEncoder
+from ostinato.tasks.classify.near import NearPlan
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.wide_plan import WidePlan
 
 FOLDS = 5
 _STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence reads of them, about
 _WIDE_SECONDS, _WIDE_LIMITED, _WIDE_SHARE = 25.0, 45.0, 0.3  # for random convolutions, at most; of a time limit
+_NEAR_SECONDS, _NEAR_SHARE, _NEAR_ANSWERS = 8.0, 0.1, 0.01  # for neighbours, at most; of a limit; for one answer
 _ANSWERS = 0.1  # seconds that the random convolutions of one answer take, at most
 _ANSWERED_MEANWHILE = 500  # answers that take no longer than the fit
 _TESTED_SHARE = 0.15  # of a time limit, for the random convolutions of the test part
@@ -36,6 +38,7 @@ class Plan:
         stride: steps from one of their outputs to the next; every: of these, steps that the recurrence reads as one.
         members: networks.
         wide: the random convolutions.
+        near: the neighbours.
         training_seconds: the time limit of the training: what the fit's leaves of it; `None`: there is none.
         smaller: what was made smaller to keep the time limit, in words.
     """
@@ -45,6 +48,7 @@ class Plan:
     every: int
     members: int
     wide: WidePlan
+    near: NearPlan = field(default_factory=NearPlan)
     training_seconds: float | None = None
     smaller: tuple[str, ...] = ()
 
@@ -62,6 +66,7 @@ class Plan:
         every = 1 if causal else max(1, round(min(usual / stride, _STEPS) / _READ))
         wide, smaller = _wide(parameters, encoder, causal)
         plan = cls(convolutions, stride, every, parameters.members or (3 if count <= _MANY else 2), wide)
+        plan = replace(plan, near=_near(parameters, encoder, wide))
         limited = plan._limited(parameters, encoder)
         if parameters.members is None and limited._steps_within(parameters, encoder) < _FEW_STEPS and plan.members > 2:
             limited = replace(plan, members=2)._limited(parameters, encoder)
@@ -76,7 +81,8 @@ class Plan:
         left_out = 1 / FOLDS  # of each network's; with the test part as many examples more, read by all of them
         tested = encoder.count * parameters.test / (1 - parameters.test)
         answers = (left_out * encoder.count + tested) * encoder.lengths[1] * self._operations(parameters, encoder) / 3
-        other = self.wide.seconds + tested * self.wide.answer_seconds + answers / _RATE
+        answered = self.wide.answer_seconds + self.near.answer_seconds
+        other = self.wide.seconds + self.near.seconds + tested * answered + answers / _RATE
         return replace(self, training_seconds=max(limit - other, _TRAINING_LEAST * limit))
 
     def _steps_within(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
@@ -122,6 +128,7 @@ class Plan:
             "kernels": self.wide.kernels,
             "kernels that compete": self.wide.competing,
             "steps read as one by the kernels": self.wide.coarser,
+            "neighbours": self.near.count,
             **limit,
         }
 
@@ -141,3 +148,14 @@ def _wide(parameters: SequenceParameters, encoder: ChannelEncoder, causal: bool)
         *sizes, kernels=kernels, seconds=seconds, answer=answer, shaped=encoder.shaped and not causal
     )
     return found, found.smaller if limit is not None else []
+
+
+def _near(parameters: SequenceParameters, encoder: ChannelEncoder, wide: WidePlan) -> NearPlan:
+    """Return what there is time to compare; nothing where there are no random convolutions either, as in a stream."""
+    if not encoder.near or not wide.kernels:
+        return NearPlan()
+    limit = parameters.max_seconds
+    seconds = _NEAR_SECONDS if limit is None else min(_NEAR_SECONDS, _NEAR_SHARE * limit)
+    answer = _NEAR_ANSWERS if limit is None else min(_NEAR_ANSWERS, limit / _ANSWERED_MEANWHILE)
+    sizes = (encoder.count, encoder.lengths, len(encoder.channels), len(encoder.classes))
+    return NearPlan.within(*sizes, seconds=seconds, answer=answer, shaped=encoder.shaped)

@@ -16,6 +16,7 @@ from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.bands import BandAugmentation
 from ostinato.tasks.classify.channels import ChannelEncoder
+from ostinato.tasks.classify.near import NearBranch
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import Plan
 from ostinato.tasks.classify.recurrence import stack_and_pooling
@@ -89,7 +90,7 @@ class SequenceMember(nn.Module):
 
 
 class SequenceNetwork(nn.Module):
-    """Scores of classes for each sequence: logarithms of the members' probabilities and a wide branch, weighed.
+    """Scores of classes for each sequence: what networks, a wide branch and neighbours say, weighed.
 
     Args:
         parameters: of the classifier.
@@ -110,9 +111,11 @@ class SequenceNetwork(nn.Module):
         self.wide: WideBranch | None = None
         if plan.wide.kernels:
             self.wide = WideBranch(plan.wide, values=self.channels, masked=self.masked)
-        # until both are weighed by what they say of examples that they have not seen
-        self.register_buffer("shares", torch.tensor([1.0, 0.0]))
-        self.left_out: Any = None
+        self.near = NearBranch(plan.near, masked=self.masked) if plan.near.count else None
+        # until they are weighed by what they say of examples that they have not seen
+        self.register_buffer("shares", torch.tensor([1.0, 0.0, *([0.0] if plan.near.count else [])]))
+        self.left_out: list[Any] = []
+        """What the branches that are not trained say of each training example without it, as long as it is fitted."""
         self.classes = len(encoder.classes)
 
     @property
@@ -147,18 +150,22 @@ class SequenceNetwork(nn.Module):
         """Return the logarithm of the members' mean probabilities, `(batch, classes)`."""
         return mean_probability(functional.log_softmax(self.member_scores(inputs, lengths), -1))
 
-    def wide_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Return the scores of the wide branch, `(batch, classes)`."""
-        assert self.wide is not None
-        scores: Tensor = self.wide([inputs[:length, row] for row, length in enumerate(lengths.tolist())])
-        return scores
-
     def scores(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(batch, classes)` of what the front gives."""
         found = self.shares[0] * self.deep_scores(xs, lengths)
-        if self.wide is None or not float(self.shares[1]):
-            return found
-        return found + self.shares[1] * self.wide_scores(xs.detach(), lengths)
+        for share, beside in zip(self.shares[1:], self.beside, strict=False):
+            if float(share):
+                found = found + share * beside_scores(beside, xs, lengths)
+        return found
+
+    @property
+    def beside(self) -> list[WideBranch | NearBranch]:
+        """The branches that are not trained."""
+        return [branch for branch in (self.wide, self.near) if branch is not None]
+
+    def forget_near(self) -> None:
+        """Do without the neighbours from now on."""
+        self.near, self.shares = None, self.shares[:2].clone()
 
     def attended(self, xs: Tensor, lengths: Tensor) -> Tensor | None:
         """Return the mean weight that attention pooling gives each step, `(time, batch)`; `None`: there is none."""
@@ -179,6 +186,13 @@ class SequenceNetwork(nn.Module):
         values = features[..., :count].masked_fill(lost, 0.0)
         marks = features[..., count : 2 * count].masked_fill(lost, 1.0)
         return torch.cat([values, marks, features[..., 2 * count :]], -1)
+
+
+def beside_scores(branch: WideBranch | NearBranch, xs: Tensor, lengths: Tensor) -> Tensor:
+    """Return what a branch that is not trained says, `(batch, classes)`, of features `(time, batch, features)`."""
+    xs = xs.detach()
+    scores: Tensor = branch([xs[:length, row] for row, length in enumerate(lengths.tolist())])
+    return scores
 
 
 def _fewer(lengths: Tensor, every: int) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.class_task import MOST_FREQUENT
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.labels import Prediction
@@ -19,7 +20,7 @@ from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.base.weighing import drawn_folds
-from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
+from ostinato.tasks.classify.baselines import MostFrequent, joined
 from ostinato.tasks.classify.channels import ChannelEncoder, read_examples
 from ostinato.tasks.classify.encoding import ExampleBatches, Part
 from ostinato.tasks.classify.examples import Examples
@@ -64,15 +65,16 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         return TrainingConfig.of(parameters, epochs=epochs, max_seconds=plan.training_seconds)
 
     def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
-        """Return a network whose wide branch is solved for the training part, if it is given."""
+        """Return a network whose branches that are not trained are fitted to the training part, if it is given."""
         network = SequenceNetwork(parameters, encoder)
         if network.wide is not None and train is not None and not network.shares.is_meta:  # shapes alone, at first
             targets = encoder.classes.numbers(train)
             weights = loss_weights(parameters.class_weights, encoder.classes, targets)
             counts = np.ones(len(targets)) if weights is None else weights.double().numpy()[targets]
-            network.left_out = network.wide.fit(
-                encoder.encode(train), targets, parameters.seed, counts, limited=parameters.max_seconds is not None
-            )
+            arrays, limited = encoder.encode(train), parameters.max_seconds is not None
+            network.left_out = [network.wide.fit(arrays, targets, parameters.seed, counts, limited=limited)]
+            if network.near is not None:
+                network.left_out.append(network.near.fit(arrays, targets, counts, network.wide.telling))
         return network
 
     def batches(
@@ -96,13 +98,14 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         if examples.validation is not None:
             unseen.append(unseen_scores(model.network, examples.validation))
         set_shares(model.network, unseen, starts(model.network, train.targets))
-        return replace(model.encoder, judged=sum(len(each.targets) for each in unseen))
+        judged = sum(len(each.targets) for each in unseen)
+        return replace(model.encoder, judged=judged, near=model.network.near is not None)
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
         """Weigh the branches by a validation part, as after an update; both start from what they were."""
         if validation is not None:
-            wide = model.network.wide is not None
-            began = [max(share, _LEAST_SHARE) for share in model.network.shares.tolist()[: 1 + wide]]
+            branches = 1 + len(model.network.beside)
+            began = [max(share, _LEAST_SHARE) for share in model.network.shares.tolist()[:branches]]
             set_shares(model.network, [unseen_scores(model.network, validation)], began)
         return model.encoder
 
@@ -113,8 +116,9 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
         network = model.network
-        deep, wide = network.shares.tolist()
-        weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
+        names = ("networks", "random convolutions", "nearest neighbours")
+        shares = zip(names, network.shares.tolist(), strict=False)
+        weights = {f"weight of the {name}": round(share, 3) for name, share in shares}
         sound = model.encoder.reading.sound
         read = {} if sound is None else {"sample rate": sound.rate, "bands of pitch": sound.bins}
         return {**read, **Plan.of(model.parameters, model.encoder).settings(), **weights}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.pooling import split_kinds
-from ostinato.tasks.base.class_units import class_units
+from ostinato.tasks.base.class_task import OneClassTask
 from ostinato.tasks.base.class_weights import loss_weights
-from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
+from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.embeddings import drawn, embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Model, Task, reading_of
+from ostinato.tasks.base.task import Model, reading_of
 from ostinato.tasks.base.temperature import find_temperature, with_temperature
-from ostinato.tasks.base.units import Units
-from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.encoding import (
     ClassEncoder,
     ClassObjective,
@@ -43,20 +41,15 @@ C = TypeVar("C", bound=ClassEncoder)
 _TOGETHER = 256
 
 
-class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
+class ClassTask(OneClassTask[P, Examples, C, Part], Generic[P, C]):
     """Whole sequences, each of a class."""
 
-    decides = ("accuracy",)
-    estimator_type = "classifier"
     kept = "the classes, and the vocabulary or the scales of channels"
 
     def check(self, parameters: P, *, tested: bool) -> None:
         split_kinds(parameters.pooling)
         if parameters.weight_drop and parameters.cell == TRANSFORMER:
             raise UsageError("weight_drop is for recurrent weights; a transformer has none: leave it at 0")
-
-    def joined(self, data: Any, labels: Any) -> Any:
-        return data, labels
 
     def reading(self, records: Examples) -> Any:
         return records.reading
@@ -107,21 +100,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def embed(self, model: Model[P, C], examples: Part) -> NDArray[np.float32]:
         return embedded(model.network, examples.arrays)
-
-    def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
-        return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
-
-    def units(self, model: Model[P, C], examples: Part, predicted: Prediction) -> Units:
-        classes = len(model.encoder.classes)
-        parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
-        return Units(len(examples), self.content_name, parts)
-
-    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
-        return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
-
-    def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
-        names = [str(name) for name in model.encoder.classes.names]
-        return class_details(names, examples.targets, predicted["model"].classes)
 
     def facts(self, model: Model[P, C], parts: Held[Examples], examples: Held[Part]) -> Iterable[tuple[str, str]]:
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)

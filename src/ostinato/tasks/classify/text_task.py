@@ -13,6 +13,7 @@ from torch import nn
 
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
+from ostinato.tasks.base.class_task import MOST_FREQUENT
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.labels import Prediction
@@ -21,7 +22,7 @@ from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.base.temperature import with_temperature
-from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
+from ostinato.tasks.classify.baselines import MostFrequent, joined
 from ostinato.tasks.classify.encoding import Floats, Part, scores_of
 from ostinato.tasks.classify.examples import Examples, Integers
 from ostinato.tasks.classify.network import ClassifierNetwork, text_front

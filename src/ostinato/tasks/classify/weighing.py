@@ -6,22 +6,24 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ostinato.tasks.base.batches import read_in_batches
-from ostinato.tasks.base.weighing import drawn_folds, weigh
+from ostinato.tasks.base.weighing import drawn_folds, weigh, weighed_loss
 from ostinato.tasks.classify.encoding import Floats, Part, padded
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
-from ostinato.tasks.classify.sequence_network import SequenceNetwork
+from ostinato.tasks.classify.sequence_network import SequenceNetwork, beside_scores
 
 _DEEP, _HALF = (
     0.6,
     40,
 )  # where the weight of networks starts beside a ridge: with very many examples; at half with these
+_NEAR, _WORTH = 0.5, 1.0  # where the weight of neighbours starts; how many nats they have to save
 _WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
 _TOGETHER = 128  # examples that are read before the clock is looked at
 
@@ -35,7 +37,7 @@ class Unseen:
 
 
 def left_out_scores(network: SequenceNetwork, train: Part, seed: int, seconds: float = math.inf) -> Unseen:
-    """Return what is said of training examples by the network that left each out, and by the wide branch without it.
+    """Return what is said of training examples by the network that left each out, and by the other branches without it.
 
     Args:
         network: whose branches are asked.
@@ -46,14 +48,13 @@ def left_out_scores(network: SequenceNetwork, train: Part, seed: int, seconds: f
     folds = drawn_folds(train.targets, FOLDS, seed)
     members = len(network.members)
     rows = np.flatnonzero((folds >= 0) & (folds < members)) if members > 1 else np.zeros(0, np.int64)
-    if network.wide is not None:
-        known = network.left_out is not None
-        rows = rows[~np.isnan(network.left_out[rows]).any(1)] if known else rows[:0]
+    for known in network.left_out:
+        rows = rows[~np.isnan(known[rows]).any(1)]
+    if len(network.left_out) < len(network.beside):  # they were fitted in another run
+        rows = rows[:0]
     rows, deep = _deep(network, train, np.random.default_rng(seed).permutation(rows), folds, seconds)
-    scores = [deep]
-    if network.wide is not None:
-        scores.append(network.left_out[rows] if len(rows) else np.zeros((0, network.classes)))
-    return Unseen(tuple(scores), train.targets[rows])
+    known = [each[rows] for each in network.left_out] if len(rows) else [deep[:0]] * len(network.beside)
+    return Unseen((deep, *known), train.targets[rows])
 
 
 def _deep(
@@ -89,14 +90,32 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
         outputs = lambda rows: branch(*padded([part.arrays[row] for row in rows])).double().numpy()  # noqa: E731
         return np.stack(read_in_batches(lengths, outputs, steps=1 << 16))
 
-    branches = [network.deep_scores, *([network.wide_scores] if network.wide is not None else [])]
+    branches: list[Callable[[Tensor, Tensor], Tensor]] = [network.deep_scores]
+    branches += [partial(beside_scores, branch) for branch in network.beside]
     return Unseen(tuple(read(branch) for branch in branches), part.targets)
 
 
 def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[float]) -> None:
-    """Weigh the branches of a network by examples that they have not seen; see `weigh`."""
+    """Weigh the branches of a network by examples that they have not seen; see `weigh`.
+
+    Neighbours, which cost time at every answer, are kept only if with them the examples are clearly more probable.
+
+    Args:
+        network: whose branches are weighed.
+        unseen: what they say.
+        began: where the weights start; without those of neighbours it is decided whether there are any.
+    """
     scores = [np.concatenate(each) for each in zip(*(one.scores for one in unseen), strict=True)]
-    found = _weighed(scores, began, np.concatenate([one.targets for one in unseen]))
+    targets = np.concatenate([one.targets for one in unseen])
+    if network.near is None or len(began) == len(scores):
+        found, _ = _weighed(scores, began, targets)
+    else:
+        found, without = _weighed(scores[:-1], began, targets)
+        others, loss = _weighed(scores, [*((1 - _NEAR) * each for each in began), _NEAR], targets)
+        if without - loss > _WORTH:
+            found = others
+        else:
+            network.forget_near()
     network.shares[: len(found)] = torch.tensor(found)
 
 
@@ -117,8 +136,10 @@ def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
     return [deep, 1 - deep]
 
 
-def _weighed(scores: list[Floats], began: list[float], targets: Integers) -> list[float]:
-    """Return `weigh` of so many examples that it takes no more than a second or so."""
+def _weighed(scores: list[Floats], began: list[float], targets: Integers) -> tuple[list[float], float]:
+    """Return `weigh` of so many examples that it takes no more than a second or so, and the loss that is left."""
     most = max(int(_WEIGHED / max(scores[0].shape[1], 1)), 1)
     rows = np.random.default_rng(0).permutation(len(targets))[:most]
-    return weigh([each[rows] for each in scores], began, targets[rows])
+    known, wanted = [each[rows] for each in scores], targets[rows]
+    found = weigh(known, began, wanted)
+    return found, weighed_loss(known, found, began, wanted)

@@ -19,13 +19,17 @@ from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
 from ostinato.tasks.classify.shapes import shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.telling import telling_channels
 from ostinato.tasks.classify.turning import Turned, turn
+from ostinato.tasks.classify.views import coarse, filled
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
 _EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
 _LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
 _MEASURED = 1 << 16  # steps whose statistics are made together
+_UNTOLD = 0.25  # how much statistics of channels count that tell nothing alone, where others do
+_ENOUGH = 1260  # kernels: with fewer there is no time to look at each channel alone
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
     "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",),
@@ -68,6 +72,8 @@ class WideBranch(nn.Module):
         self.values, self.masked = values, masked
         self.solved = 0
         """How many training sequences the weights were solved for."""
+        self.telling = np.ones(plan.channels, bool)
+        """Which channels most kernels read, after the fit: all, or the few that tell something."""
         shortest, usual, longest = (-(-length // plan.coarser) for length in plan.lengths)
         self.longest = min(longest, LONGER * usual)
         names = ["levels", "changes", *(["ends"] if shortest < longest else []), *(["shapes"] if plan.shaped else [])]
@@ -109,7 +115,9 @@ class WideBranch(nn.Module):
         began = time.monotonic()
         rng = np.random.default_rng(seed)
         rows = in_turn(targets, rng)[: self.plan.solved]
-        self._draw(_Views(self, arrays, rows), seed)
+        views = _Views(self, arrays, rows)
+        self.telling = self._found_telling(views, targets[rows], seed)
+        self._draw(views, seed)
         features = self._made(arrays, rows, began + _LATE * self.plan.seconds if limited else np.inf)
         rows = rows[: len(features)]
         self.solved = len(rows)
@@ -119,6 +127,10 @@ class WideBranch(nn.Module):
             part = self._columns(name)
             seldom = spread[part] + (features[:, part] == 0).mean(0) ** 4
             scale[part] = np.where(scale[part] > 0, 1 / np.maximum(seldom, 1e-6), 0.0)
+        if not self.telling.all():  # of channels that tell nothing alone, statistics count for less
+            each = np.where(self.telling[: self.values], 1.0, _UNTOLD)
+            own = self._columns("statistics")
+            scale[own] *= np.append(np.tile(each, (self.sizes["statistics"] - 1) // self.values), 1.0)
         features -= mean
         features *= scale
         shares = self._chosen(features[:CHOSEN_ON], targets[rows][:CHOSEN_ON], counts[rows][:CHOSEN_ON])
@@ -133,13 +145,18 @@ class WideBranch(nn.Module):
         left_out[rows] = turned.scores
         return left_out
 
+    def _found_telling(self, views: _Views, targets: Integers, seed: int) -> NDArray[np.bool_]:
+        if self.plan.kernels < _ENOUGH:
+            return self.telling
+        return telling_channels(views.of("shapes" if self.plan.shaped else "levels"), targets, self.classes, seed)
+
     def _draw(self, views: _Views, seed: int) -> None:
         for number, (name, kernel) in enumerate(self.kernels.items()):
             if isinstance(kernel, RandomKernels):
-                kernel.fit(views.of(name), seed + number)
+                kernel.fit(views.of(name), seed + number, self.telling)
             else:
                 assert isinstance(kernel, CompetingKernels)
-                kernel.fit(seed + number)
+                kernel.fit(seed + number, self.telling)
 
     def _made(self, arrays: Sequence[NDArray[np.float32]], rows: Integers, until: float) -> NDArray[np.float32]:
         """Return the features of rows, in their order, or of the first of them that there is time for."""
@@ -226,24 +243,9 @@ class WideBranch(nn.Module):
             found[rows] = statistics_of(together, self.values, self.masked)
         return found
 
-    def _filled(self, sequence: Tensor) -> Tensor:
-        """Return a sequence as kernels read it: no marks, and what is missing on a line between its neighbours."""
-        count = self.values
-        if not self.masked:
-            return sequence
-        values, missing = sequence[:, :count].cpu().numpy().copy(), sequence[:, count : 2 * count].cpu().numpy() > 0
-        steps = np.arange(len(values))
-        for channel in np.flatnonzero(missing.any(0) & ~missing.all(0)):
-            gone = missing[:, channel]
-            values[gone, channel] = np.interp(steps[gone], steps[~gone], values[~gone, channel])
-        return torch.cat([torch.from_numpy(values).to(sequence), sequence[:, 2 * count :]], 1)
-
-    def _coarse(self, sequence: Tensor) -> Tensor:
-        """Return means of neighbouring steps, where sequences are long."""
-        if self.coarser == 1:
-            return sequence
-        rows = functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)
-        return rows[0].T
+    def _read(self, sequence: Tensor) -> Tensor:
+        """Return a sequence as kernels read it: no marks, nothing missing, coarse if sequences are long."""
+        return coarse(filled(sequence, self.values, self.masked), self.coarser)
 
     def _as(self, name: str, sequence: Tensor) -> Tensor:
         """Return a sequence, filled and coarse, as one kind of kernels reads it."""
@@ -258,10 +260,10 @@ class WideBranch(nn.Module):
         return sequence
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
-        parts, read = [], [self._coarse(self._filled(sequence)) for sequence in sequences]
+        parts, read = [], [self._read(sequence) for sequence in sequences]
         for name in names:
             if name == "statistics":
-                parts.append(self._statistics([self._coarse(sequence) for sequence in sequences]))
+                parts.append(self._statistics([coarse(sequence, self.coarser) for sequence in sequences]))
             else:
                 parts.append(self.kernels[name]([self._as(name, sequence) for sequence in read]))
         return torch.cat(parts, 1)
@@ -300,7 +302,7 @@ class _View(Sequence[Tensor]):
 
     def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
         branch, array = self.views.branch, self.views.arrays[self.views.rows[place]]
-        return branch._as(self.name, branch._coarse(branch._filled(torch.from_numpy(array))))
+        return branch._as(self.name, branch._read(torch.from_numpy(array)))
 
 
 def in_turn(targets: Integers, rng: np.random.Generator) -> Integers:

@@ -20,6 +20,7 @@ from ostinato.tasks.events.covariates import Cells, Covariates, useless
 from ostinato.tasks.events.features import Clock, Codes, Floats, Pieces, Seen, lags_of, time_numbers, weekdays
 from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.times import TimeScale
+from ostinato.tasks.events.usual_waits import UsualWaits
 
 END, UNSEEN = "(end of case)", "(not seen in training)"
 NOTHING = -100
@@ -218,7 +219,10 @@ def _mixture(
             left = None if seconds is None else (1 - _OF_TIMES) * seconds
         grown = Boosting.fit(seen, cases.following, classes, left, known.rounds if known else None)
     kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
-    return Mixture.fit(kinds, following, classes, grown, of_times)
+    usual = None
+    if times and encoder.unit[0]:
+        usual = UsualWaits.fit(np.concatenate(kinds), cases.waits, len(encoder.known) + 1)
+    return Mixture.fit(kinds, following, classes, grown, of_times, usual)
 
 
 def scaled_waits(scales: Sequence[TimeScale], cases: Cases) -> Floats:

@@ -13,6 +13,7 @@ from ostinato.tasks.base.counting import FollowerCounts
 from ostinato.tasks.events.boosting import Boosting, TimeTrees
 from ostinato.tasks.events.features import Codes, Floats, Seen
 from ostinato.tasks.events.times import TimeScale
+from ostinato.tasks.events.usual_waits import UsualWaits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,7 @@ class Mixture:
             network alone.
         times: trees of times; `None`: without.
         time_weights: of these beside the network, for each time; none: not decided, the network alone.
+        waits: what is usual after each activity, and how far times are moved towards it; `None`: without.
 
     Source: F. Jelinek and R. Mercer, "Interpolated estimation of Markov source parameters from sparse data", 1980.
     """
@@ -44,6 +46,7 @@ class Mixture:
     weights: tuple[float, ...] = ()
     times: TimeTrees | None = None
     time_weights: tuple[float, ...] = ()
+    waits: UsualWaits | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that are not of one log, as a damaged file may have them."""
@@ -64,13 +67,14 @@ class Mixture:
         classes: int,
         trees: Boosting | None,
         times: TimeTrees | None = None,
+        waits: UsualWaits | None = None,
     ) -> Mixture:
         """Count cases; the weights are left open."""
         counts = (
             FollowerCounts.of(kinds, classes, order=order, following=following, followers=classes, begins=True)
             for order in _ORDERS
         )
-        return cls(trees, tuple(counts), times=times)
+        return cls(trees, tuple(counts), times=times, waits=waits)
 
     @property
     def usual(self) -> Mixture:
@@ -144,6 +148,11 @@ class Mixture:
         moved = np.where(np.isfinite(trees), (1 - shares) * centre + shares * np.nan_to_num(trees), centre)
         return torch.cat([torch.from_numpy(moved).to(raw.dtype)[..., None], raw[..., 1:]], -1)
 
+    def timed(self, raw: Tensor, seen: Seen, scales: Sequence[TimeScale]) -> Tensor:
+        """Return what is said of times, `(events, times, 2)`, by the network, the trees and what is usual."""
+        raw = self.with_times(raw, seen)
+        return raw if self.waits is None else self.waits.moved(raw, seen, scales)
+
     def __call__(self, network: Floats, seen: Seen) -> Floats:
         """Return mixed probabilities, `(events, classes)`."""
         if not self.weights:
@@ -161,7 +170,7 @@ class Mixture:
         shares = zip(names, self.weights, strict=False)
         found = ", ".join(f"{name} {share:.0%}" for name, share in shares if share) or "network alone"
         times = " and ".join(f"{share:.0%}" for share in self.time_weights)
-        return found + (f"; of times trees {times}" if times else "")
+        return found + (f"; of times trees {times}" if times else "") + (self.waits.words if self.waits else "")
 
     @property
     def _times(self) -> int:

@@ -137,7 +137,8 @@ class EventStream(Stream):
         scores, times = together(answers)
         seen = Seen(lags[None], counts[None], numbers, codes)
         mixed = self.encoder.mixture(scores.double().softmax(-1).numpy(), seen)
-        return self._answer(mixed[0], self.encoder.mixture.with_times(times, seen)[0], case)
+        told = self.encoder.mixture.timed(times, seen, self.encoder.scales)
+        return self._answer(mixed[0], told[0], case)
 
     def slot(self, row: Any) -> str:
         """Return the case of an event."""

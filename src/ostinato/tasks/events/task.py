@@ -134,6 +134,11 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         seen, count = validation.seen(encoder.counted), len(validation)
         mixture = encoder.mixture.weighed(network, seen, validation.following, count)
         mixture = mixture.weighed_times(times, seen, validation.waits, encoder.scales, count)
+        if mixture.waits is not None:
+            told = seconds_of(encoder, mixture.with_times(times, seen))
+            owners = np.repeat(np.arange(count), validation.lengths)
+            waits = mixture.waits.weighed(told, seen, validation.waits, owners)
+            mixture = replace(mixture, waits=waits)
         return replace(encoder, mixture=mixture)
 
     def carried(self, first: Events, renewed: Events) -> EventEncoder:
@@ -142,12 +147,15 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             found = replace(found, weights=given.weights)
         if (found.times is None) == (given.times is None):
             found = replace(found, time_weights=given.time_weights)
+        if found.waits is not None and given.waits is not None:
+            found = replace(found, waits=replace(found.waits, shares=given.waits.shares))
         return replace(renewed.encoder, mixture=found)
 
     def predict(self, model: Events, examples: Cases) -> Predicted:
         network, times = self._network(model, examples)
         seen, mixture = examples.seen(model.encoder.counted), model.encoder.mixture
-        return Predicted(mixture(network, seen), seconds_of(model.encoder, mixture.with_times(times, seen)))
+        told = mixture.timed(times, seen, model.encoder.scales)
+        return Predicted(mixture(network, seen), seconds_of(model.encoder, told))
 
     def _network(self, model: Events, examples: Cases) -> tuple[NDArray[np.float64], Tensor]:
         """Return the network's probabilities after each event of all cases, and the times, flat."""
@@ -259,7 +267,8 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             network, times = self._network(model, part)
             last = np.cumsum(part.lengths) - 1
             mixture, seen = model.encoder.mixture, part.seen(model.encoder.counted).at(last)
-            mixed, moved = mixture(network[last], seen), mixture.with_times(times[torch.from_numpy(last)], seen)
+            mixed = mixture(network[last], seen)
+            moved = mixture.timed(times[torch.from_numpy(last)], seen, model.encoder.scales)
             for row, (value, said) in enumerate(zip(mixed, moved, strict=True)):
                 yield answer_of(model.encoder, value, said, records.cases[first + row])
 

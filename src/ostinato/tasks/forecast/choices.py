@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from ostinato.tasks.base.holding_out import Shares
 from ostinato.tasks.forecast.combining import Combination
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.settings import choose_context, choose_seasons, choose_segment
+
+_FEWEST = 4  # rows that a network looks back on, at least
 
 
 def schema_of(parameters: ForecastParameters) -> Schema:
@@ -34,12 +37,48 @@ def schema_of(parameters: ForecastParameters) -> Schema:
     )
 
 
-def context_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int], rows: int) -> tuple[int, int]:
-    """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
-    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
+def context_of(
+    parameters: ForecastParameters, panel: Panel, found: Sequence[int], rows: int, room: int
+) -> tuple[int, int]:
+    """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has.
+
+    Args:
+        parameters: what was asked for.
+        panel: the data.
+        found: the seasons that it shows.
+        rows: of a typical series, to train on by its share.
+        room: rows that the longest one really has left to train on.
+    """
+    seasons = seasons_of(parameters, panel, found)
     context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
+    most = max(1, room - int(parameters.horizon)) if parameters.context is None else context
+    context = min(context, most)
     segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
-    return -(-context // segment) * segment, segment
+    whole = -(-context // segment) * segment
+    return whole if whole <= max(most, segment) else context // segment * segment, segment
+
+
+def seasons_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int]) -> tuple[int, ...]:
+    """Return the seasons in steps, the shortest first: those that a typical series holds twice.
+
+    All of its rows count and not only those trained on: two years of months are two cycles when a forecast is made.
+    """
+    rows = int(np.median([len(series) for series in panel.series]))
+    return choose_seasons(parameters.season, panel.frequency, found, rows)
+
+
+def affordable(parameters: ForecastParameters, lengths: NDArray[np.int64], shares: Shares) -> Shares:
+    """Return what is held out: without a test part where a share of short series would leave nothing to train on.
+
+    Three years of months are to be forecast a year ahead as often as not, and two of them are all that is left then.
+    """
+    horizon = int(parameters.horizon)
+    least = horizon + (parameters.context or _FEWEST)
+    for tried in (shares, replace(shares, test=0.0)):
+        left = lengths - held_rows(lengths, tried, horizon)
+        if left.max(initial=0) >= least and (tried is shares or 0 < shares.test < 1):
+            return tried
+    return shares
 
 
 def held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:

@@ -27,6 +27,7 @@ _VALUES = 50_000  # errors that are looked at, at most
 _HALF_LIFE = 30  # steps after which a movement counts half, or two seasons
 _CALMEST = 0.5  # of the mean movement, that recent ones may come to
 _FEWEST = 3.0  # degrees of freedom of errors, at least
+_USUAL, _SUPPOSED = 0.8, 3.0  # error of the first step in units of roughness, of most series, and of how many windows
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
 
 
@@ -210,7 +211,11 @@ def _growth(typical: Floats, count: float) -> Floats:
     spread = np.log(steps) - np.average(np.log(steps), weights=weight)
     # the slope of a random walk, 1/2, and no growth at all are as likely: 1/4 in their midst has the weight of 4 steps
     slope = ((weight * spread * logs).sum() + 0.25 * 4.0) / ((weight * spread**2).sum() + 4.0)
-    line = np.average(logs, weights=weight) + np.clip(slope, 0.0, 1.0) * spread
+    slope = np.clip(slope, 0.0, 1.0)
+    # the errors of few windows say little of their size: what is usual counts as much as some more of them
+    usual = np.log(_USUAL) + 0.25 * np.average(np.log(steps), weights=weight)
+    level = (count * np.average(logs, weights=weight) + _SUPPOSED * usual) / (count + _SUPPOSED)
+    line = level + slope * spread
     share = belief(count)
     return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 

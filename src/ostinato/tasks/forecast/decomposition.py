@@ -1,12 +1,13 @@
 """The classical decomposition of many series at once: whether there is a season, its indices, the series without it.
 
 Source: M. Kendall and A. Stuart, "The Advanced Theory of Statistics", volume 3, 1983, chapter 46; the test for a season
-is that of the M4 competition (see `naive2.py`).
+is that of the M4 competition (see `naive2.py`). D. Miller and D. Williams, "Shrinkage estimators of time series
+seasonal factors and their effect on forecasting accuracy", International Journal of Forecasting 19, 2003.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -134,6 +135,47 @@ def with_indices(
     else:
         indices = indices - indices.mean(1, keepdims=True)
     return replace(plain, period=period, indices=indices, kind=kind, usable=usable)
+
+
+def shrunken(plain: Adjusted, periods: Sequence[int], kind: Literal["sum", "ratio"]) -> Adjusted:
+    """Return series with the indices of several seasons, each as far as it is beyond the noise of its means.
+
+    Few cycles tell a year of weeks badly, yet no season at all is worse: indices are shrunk by how much they vary
+    beside their error (positive-part James-Stein). Each season is found in what the shorter ones leave.
+
+    Args:
+        plain: the series.
+        periods: steps of the seasons, the shortest first; those that do not go into the longest are left out.
+        kind: whether they are added or multiplied.
+    """
+    whole, left, usable = periods[-1], plain, np.zeros_like(plain.usable)
+    indices = np.full((len(plain.filled), whole), 1.0 if kind == "ratio" else 0.0)
+    for period in periods:
+        if whole % period or plain.filled.shape[1] < 2 * period:
+            continue
+        one = _shrunken(left, period, kind)
+        own = np.tile(one.indices, whole // period)
+        indices = indices * own if kind == "ratio" else indices + own
+        left, usable = one.flat(), usable | one.usable
+        left = replace(left, usable=plain.usable)
+    return replace(plain, period=whole, indices=indices, kind=kind, usable=usable)
+
+
+def _shrunken(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:
+    average, inside = moving_average(plain, period)
+    one = with_indices(plain, period, kind, (average, inside))
+    inside = inside & one.usable[:, None]
+    steps, neutral = plain.filled.shape[1], 1.0 if kind == "ratio" else 0.0
+    season = one.season(-steps, steps)
+    fitted = average * season if kind == "ratio" else average + season
+    wrong = np.where(inside, plain.filled - fitted, 0.0)
+    if kind == "ratio":  # in units of the level, as the indices are
+        wrong = wrong / np.where(inside & (average > 0), average, 1.0)
+    count = inside.sum(1)
+    noise = (wrong**2).sum(1) / np.maximum(count - period, 1) * period / np.maximum(count, 1)
+    between = ((one.indices - neutral) ** 2).sum(1) / max(period - 1, 1)
+    share = np.maximum(0.0, 1 - (period - 3) / max(period - 1, 1) * noise / np.where(between > 0, between, np.inf))
+    return replace(one, indices=neutral + np.minimum(share, 1.0)[:, None] * (one.indices - neutral))
 
 
 def is_seasonal(plain: Adjusted, period: int) -> Bools:

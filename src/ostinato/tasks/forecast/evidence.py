@@ -57,6 +57,11 @@ class Places:
         return len(np.unique(self.spans))
 
     @property
+    def observations(self) -> int:
+        """How many stretches of single series there are."""
+        return len(np.unique(np.stack([self.series, self.spans]), axis=1).T)
+
+    @property
     def settled(self) -> float:
         """How far a single forecast may be chosen by these windows, from 0, of few stretches, to 1.
 
@@ -120,9 +125,11 @@ def trust(gains: Floats, places: Places, *, soft: bool = False, level: float = 0
         level: the loss itself. However many series there are, what one or two stretches of time are like is chance: the
             error of a gain is at least a small share of this, the less the more stretches there are.
     """
-    error, gain = places.standard_error(gains), float(gains.mean())
-    if gain <= 0:
+    size = float(np.abs(gains).max(initial=0.0))
+    if not size or gains.mean() <= 0:
         return 0.0
+    gains, level = gains / size, level / size  # of very small or large ones the squares are no numbers
+    error, gain = places.standard_error(gains), float(gains.mean())
     if not np.isfinite(error) and not level:
         return _UNKNOWN
     usual = (_SHOCK if np.isfinite(error) else _ALONE) * level / np.sqrt(max(places.stretches, 1))

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.seasonal import SeasonalAutoregression, rows_of, sizes_of
-from ostinato.tasks.forecast.smoothing import exponential_smoothing, theta
+from ostinato.tasks.forecast.smoothing import adjusted_smoothing, exponential_smoothing, theta
 
 Floats = NDArray[np.float64]
 LINEAR, SEASONAL = "linear autoregression", "seasonal autoregression"
+ADJUSTED = "seasonally adjusted smoothing"
 SMOOTHING = ("exponential smoothing", "simple exponential smoothing")
 _LONGEST = 1024  # rows that are smoothed
 _SHORTEST = 256
@@ -38,7 +39,8 @@ def names_of(seasons: Sequence[int], *, linear: bool, seasonal: bool = False) ->
     """Return which experts there are for series of such seasons."""
     naives = [f"seasonal naive {season}" for season in seasons if season > 1]
     fitted = [name for name, there in ((LINEAR, linear), (SEASONAL, seasonal)) if there]
-    return (*SMOOTHING, "theta", "naive", "drift", *naives, *fitted)
+    adjusted = [ADJUSTED] if naives else []
+    return (*SMOOTHING, *adjusted, "theta", "naive", "drift", *naives, *fitted)
 
 
 class Experts:
@@ -83,6 +85,7 @@ class Experts:
             both = exponential_smoothing(rows, self.horizon, self._period(rows), trends=trends)
             found |= zip(SMOOTHING, both, strict=True)
         ways: Mapping[str, Callable[[], Floats]] = {
+            ADJUSTED: lambda: self._adjusted(rows),
             "theta": lambda: theta(rows, self.horizon, self._period(rows)),
             "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
             "drift": lambda: drift(rows[..., None], self.horizon)[..., 0],
@@ -91,6 +94,10 @@ class Experts:
             **{f"seasonal naive {season}": partial(self._seasonal, rows, season) for season in self.seasons},
         }
         return found | {name: ways[name]() for name in names if name not in found}
+
+    def _adjusted(self, rows: Floats) -> Floats:
+        periods = [season for season in self.seasons if 1 < season <= self._period(rows)]
+        return adjusted_smoothing(rows, self.horizon, periods or [1])
 
     def _period(self, rows: Floats) -> int:
         """Return the longest season that the windows hold twice."""

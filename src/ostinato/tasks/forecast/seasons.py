@@ -37,6 +37,27 @@ _TIMES = 5  # a season within another comes at least so many times in it
 _LINE = 4.0  # how much higher its line is than those around
 _MOST = 3
 _DAYS = (24, 48, 96, 144, 288)  # steps of a day, which may have a week: of hours, half hours, ... five minutes
+_USUAL = (
+    4,
+    7,
+    12,
+    24,
+    48,
+    52,
+    60,
+    96,
+    144,
+    168,
+    288,
+    336,
+    365,
+    672,
+    1008,
+    1440,
+    2016,
+    8766,
+)  # lengths of clocks and calendars
+_NEAR = 28  # a length off by one step, or by one in so many, may be a usual one
 _SHARE = 1 / 3  # of many series, that a season is of
 _MANY = 10
 
@@ -242,7 +263,36 @@ def _first_peak(series: Sequence[Floats], found: Sequence[int]) -> int | None:
     peaks = [lag for lag in peaks if _is_season(series, lag, [season for season in found if season < lag])]
     high = max((curve[lag] for lag in peaks), default=0.0)
     found_now = next((lag for lag in peaks if curve[lag] >= 0.8 * high and _tells(series, lag)), None)
-    return None if found_now is None else _within(series, found_now) or found_now
+    if found_now is None:
+        return None
+    nearest = _usual(series, found_now, found)
+    return _within(series, nearest) or nearest
+
+
+def _usual(series: Sequence[Floats], length: int, found: Sequence[int]) -> int:
+    """Return the season of clocks and calendars that is next to a season and explains as much; or the season itself.
+
+    The peak of an autocorrelation is blunt: of a smooth season it lies a step or two off, and neighbouring lengths,
+    which drift apart by one step a cycle, are hardly told by a few cycles. By how much each explains, over all cycles,
+    they are told better; a difference below one standard error of a correlation says nothing.
+    """
+    usual = {*_USUAL, *(7 * day for day in found if day in _DAYS)}
+    near = [one for one in usual if abs(one - length) <= max(1, one // _NEAR)]
+    if length in near or not near:
+        return length
+    left = [one - _trend(one, length) for one in series]
+    best = max(near, key=lambda one: _explained(left, one))
+    error = 1 / np.sqrt(np.median([len(one) for one in series]))
+    return best if _explained(left, best) >= _explained(left, length) - error else length
+
+
+def _explained(series: Sequence[Floats], length: int) -> float:
+    """Return the share of the variance that a season's shape explains, less what it would explain of noise."""
+    shares = []
+    for one in series:
+        rest, rows = one - _shape(one, length), int(np.isfinite(one).sum())
+        shares.append(1 - float(np.nanvar(rest)) / max(float(np.nanvar(one)), 1e-300) * rows / max(rows - length, 1))
+    return float(np.median(shares))
 
 
 def _within(series: Sequence[Floats], length: int) -> int | None:

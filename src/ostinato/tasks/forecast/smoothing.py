@@ -10,20 +10,22 @@ Histories are `(rows, steps)`, the newest step last; NaN is a missing value, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.forecast.decomposition import Adjusted, adjust, adjustments
+from ostinato.tasks.forecast.decomposition import Adjusted, adjust, adjustments, prepared, shrunken
 from ostinato.tasks.forecast.smoothing_loop import Steps, Walk, walk
 
 Floats = NDArray[np.float64]
 _LEVELS = (0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99)
 _TRENDS = (0.03, 0.1, 0.3)  # of the level's
 _DAMPINGS = (0.8, 0.9, 0.97)
+_STEEP = (0.7, 0.99), (0.5, 1.0), (0.9, 0.97, 0.995)  # levels, trends and dampings of smooth series
 _SEASONS = (0.0, 0.05, 0.15, 0.35)  # of what the level leaves
 _LONG = 400  # steps
 _FIRST = 10  # values that a series starts from
@@ -59,9 +61,11 @@ class Grid:
         none = [(level, 0.0, 0.0, 1) for level in levels]
         steady = [(level, 0.0, 1.0, 3) for level in levels if trends]
         damped = [(a, b, phi, 4) for a, b, phi in product(levels, slopes, dampings) if trends]
+        followed, turned, kept = _STEEP
+        steep = [(a, b, phi, 4) for a, b, phi in product(followed, turned, kept[1:2] if long else kept) if trends]
         rows = [
             (a, b, phi, gamma, free + (gamma > 0))
-            for a, b, phi, free in none + steady + damped
+            for a, b, phi, free in none + steady + damped + steep
             for gamma in (seasons if seasonal else (0.0,))
         ]
         return cls(*np.array(rows, np.float64).T)
@@ -159,6 +163,41 @@ def _averaged(history: Floats, horizon: int, period: int, trends: bool) -> tuple
     criterion, every = np.concatenate(criteria, 1), np.concatenate(forecasts, 1)
     level = np.where(np.concatenate(flat), criterion, np.inf)
     return _weighted(criterion, every), _weighted(level, every)
+
+
+def adjusted_smoothing(history: Floats, horizon: int, periods: Sequence[int]) -> Floats:
+    """Forecast rows without their seasons as `exponential_smoothing` does, and put the seasons back, `(rows, horizon)`.
+
+    Seasons that are shrunk cost no parameters: AICc, which counts one for each phase, finds a year of weeks in no
+    series of a few years. Added and multiplied ones are weighed as all candidates are; rows without room for a season
+    are smoothed as they are.
+
+    Args:
+        history: `(rows, steps)`.
+        horizon: steps to forecast.
+        periods: steps of the seasons, the shortest first.
+    """
+    found = np.zeros((len(history), horizon))
+    step = max(1, _AT_ONCE // (len(Grid.make(False, history.shape[1])) * max(*periods, horizon)))
+    for first in range(0, len(history), step):
+        part = slice(first, first + step)
+        found[part] = _of_adjusted(history[part], horizon, periods)
+    return found
+
+
+def _of_adjusted(history: Floats, horizon: int, periods: Sequence[int]) -> Floats:
+    plain, grid = prepared(history), Grid.make(False, history.shape[1])
+    made = [shrunken(plain, periods, kind) for kind in ("sum", "ratio")]
+    made.append(replace(plain, usable=~(made[0].usable | made[1].usable)))
+    forecasts, criteria = [], []
+    for one in made:
+        if one.usable.any():
+            flat = one.flat()
+            state = smooth(flat, grid)
+            level, season = candidates_ahead(state, grid, horizon, ratio=False), one.season(0, horizon)[:, None]
+            forecasts.append(level * season if one.kind == "ratio" else level + season)
+            criteria.append(np.where(one.usable[:, None], _aicc(state, grid.free + 2, flat.scale), np.inf))
+    return _weighted(np.concatenate(criteria, 1), np.concatenate(forecasts, 1))
 
 
 def _weighted(criterion: Floats, forecasts: Floats) -> Floats:

@@ -18,6 +18,7 @@ from ostinato.data import (
     load_panel,
     split_by_time,
 )
+from ostinato.data.notes import note
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.judging import MODEL
@@ -28,17 +29,20 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.choices import (
+    affordable,
     columns_in_words,
     combination_in_words,
     combines,
     context_of,
     held_rows,
     schema_of,
+    seasons_of,
 )
 from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.combining import Combination
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
+from ostinato.tasks.forecast.glitches import without_glitches
 from ostinato.tasks.forecast.intervals import with_intervals
 from ostinato.tasks.forecast.metrics import mae_by_step, score_all
 from ostinato.tasks.forecast.network import make_network
@@ -51,7 +55,6 @@ from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import (
     NetworkSettings,
     choose_season,
-    choose_seasons,
 )
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales, never_below_zero
@@ -108,7 +111,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if isinstance(source, Rows):
             return source
         if reading is None:
-            return Rows(load_panel(source, schema_of(parameters)))
+            return Rows(without_glitches(load_panel(source, schema_of(parameters))))
         panel = load_panel(
             source, reading.schema, categories=reading.categories, frequency=reading.frequency,
             time_format=reading.time_format, fitting=False,
@@ -117,7 +120,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             raise DataError(
                 f"{panel.origin} has the columns {panel.columns}, but the model was trained on {reading.columns}"
             )
-        return Rows(panel)
+        return Rows(without_glitches(panel))
 
     def reading(self, records: Rows) -> Reading:
         panel = records.panel
@@ -126,13 +129,19 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def hold_out(self, parameters: ForecastParameters, records: Rows, shares: Shares) -> Held[Rows]:
         panel, horizon = records.panel, int(parameters.horizon)
         lengths = np.array([len(series) for series in panel.series])
+        asked, shares = shares, affordable(parameters, lengths, shares)
         held = sum(size for size in (shares.validation, shares.test) if size < 1)
         rows = int(np.median(lengths) * max(0.1, 1 - held))
         # which seasons there are is seen in what is left for training, by the shares alone
         left = Part(np.zeros_like(lengths), np.maximum(lengths - held_rows(lengths, shares, horizon), 0))
         found = () if parameters.season is not None else tuple(season.length for season in find_seasons(panel, left))
-        context, _ = context_of(parameters, panel, found, rows)
+        context, _ = context_of(parameters, panel, found, rows, int(left.stop.max(initial=0)))
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
+        if shares.test < asked.test:
+            note(
+                f"{panel.origin}: {counted(int(lengths.max()), 'rows')} are too few to hold some out as a test part "
+                f"for a horizon of {horizon}: all are trained on, and nothing tells how good the forecasts are"
+            )
         parts = [Rows(panel, part, split, rows, found) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
 
@@ -155,9 +164,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         assert part is not None
         counts = asked.output == "negative_binomial"
         check_counts(panel, part, counts)
-        context, segment = context_of(asked, panel, train.seasons, train.typical)
+        context, segment = context_of(asked, panel, train.seasons, train.typical, int(part.stop.max(initial=0)))
         season = choose_season(asked.season, panel.frequency, train.seasons, train.typical)
-        seasons = choose_seasons(asked.season, panel.frequency, train.seasons, train.typical)
+        seasons = seasons_of(asked, panel, train.seasons)
         scaling: Any = asked.scaling if asked.scaling != "auto" else "none" if counts else "standard"
         normalization = asked.normalization if asked.normalization != "auto" else "mean_abs" if counts else "last_std"
         cycles = len(calendar_cycles(panel.frequency, train.typical)) if asked.calendar else 0

@@ -17,7 +17,6 @@ from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.video.encoding import Floats, VideoPart
 
-MOST_FREQUENT = "most frequent class"
 _ROWS, _COLUMNS = 9, 12  # of the small pictures that baselines look at
 _STEPS, _CLIPS = 48, 400  # of a clip, and clips, that neighbours are looked for among
 _KEPT = 1 << 23  # numbers of training clips that are kept in a model, at most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -16,19 +16,17 @@ from ostinato.data.video import Clips, read_clips
 from ostinato.errors import ColumnError, DataError, UsageError
 from ostinato.nn.pooling import split_kinds
 from ostinato.tasks.base.batches import padded, read_in_batches
-from ostinato.tasks.base.class_units import class_units
+from ostinato.tasks.base.class_task import MOST_FREQUENT, OneClassTask
 from ostinato.tasks.base.class_weights import loss_weights
-from ostinato.tasks.base.classes import class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.labels import Classes, Prediction, checked_labels, counts_in_words, drawn_parts
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.base.temperature import find_temperature, with_temperature
-from ostinato.tasks.base.units import Units
-from ostinato.tasks.video.baselines import MOST_FREQUENT, MeanFrame, MostFrequent, NearestClip, joined_parts
+from ostinato.tasks.video.baselines import MeanFrame, MostFrequent, NearestClip, joined_parts
 from ostinato.tasks.video.encoding import (
     ClipBatch,
     ClipBatches,
@@ -84,13 +82,11 @@ class VideoObjective:
         return Step((losses * taken).sum() / counts.sum().clamp_min(1e-9), len(batch.targets))
 
 
-class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction]):
+class VideoTask(OneClassTask[VideoParameters, Clips, VideoEncoder, VideoPart]):
     """Clips, each of a class."""
 
     records = "clips"
     content_name = "clips"
-    decides = ("accuracy",)
-    estimator_type = "classifier"
     encoder_type = VideoEncoder
     baseline_types = (MeanFrame, NearestClip, MostFrequent)
     kept = "the classes, the size and rate of frames, their scales, and the known clips"
@@ -115,9 +111,6 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
                 )
             if parameters.input == "landmarks":
                 raise UsageError(f"the cell {parameters.cell} reads maps, and landmarks are none; take another cell")
-
-    def joined(self, data: Any, labels: Any) -> Any:
-        return data, labels
 
     def read(self, parameters: VideoParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Clips:
         if isinstance(source, Clips):
@@ -250,22 +243,6 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             "1-NN DTW": lambda: NearestClip.fit(whole, seed),
             MOST_FREQUENT: lambda: MostFrequent.fit(train.targets, count),
         }
-
-    def measures(self, model: VideoModel, examples: VideoPart, predicted: Prediction) -> dict[str, float]:
-        return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
-
-    def units(self, model: VideoModel, examples: VideoPart, predicted: Prediction) -> Units:
-        """Return the measures by clips, or by groups of them where they are known."""
-        classes = len(model.encoder.classes)
-        parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
-        return Units(len(examples), "clips", parts)
-
-    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
-        return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
-
-    def details(self, model: VideoModel, examples: VideoPart, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
-        names = [str(name) for name in model.encoder.classes.names]
-        return class_details(names, examples.targets, predicted["model"].classes)
 
     def facts(self, model: VideoModel, parts: Held[Clips], examples: Held[VideoPart]) -> Iterable[tuple[str, str]]:
         encoder = model.encoder

@@ -19,12 +19,13 @@ from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
 JOB = 8
 """Words of a job: its kind, then its arguments."""
 PACK, CALL, TEAM, SUM, CLEAR, ADD, GATHER, CUT, SPREAD, COLLECT = range(10)
-"""`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry.
-`SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `CLEAR`: where, how many
-numbers. `ADD`: from, to what, how many numbers. `GATHER` and `CUT`: a table (see `ROWS`), a tensor, how far its steps
-and its rows lie apart, numbers of a row; the first copies all real steps, row after row, to where, the second clears
-all others. `SPREAD` and `COLLECT`: a table (see `SIZES`), packed sequences, `(steps, rows)`, numbers of a row;
-the first copies what is packed to where every step has a place for every row, the second back."""
+"""`PACK`: the arguments of `define_pack`, and 0 if it is not to be done. `CALL`: a function, its block. `TEAM`: the
+same, threads, OpenMP's entry. `SUM`: rows that lie one after the other, how many, numbers in each, where their sum
+goes. `CLEAR`: where, how many numbers. `ADD`: from, to what, how many numbers. `GATHER` and `CUT`: a table (see
+`ROWS`), a tensor, how far its steps and its rows lie apart, numbers of a row; the first copies all real steps, row
+after row, to where, the second clears all others. `SPREAD` and `COLLECT`: a table (see `SIZES`), packed sequences,
+`(steps, rows)`, numbers of a row; the first copies what is packed to where every step has a place for every row, the
+second back."""
 ROWS = ("batch", "steps", "order", "lengths", "starts")
 """Of rows that have lengths: how many, of how many steps at most, and what the header of `layout` has."""
 SIZES = ("batch", "steps", "sizes")
@@ -88,10 +89,11 @@ class _Driver:
         self.code.builder.call(_Entry(self._address(word), [argument.type for argument in arguments]), arguments)
 
     def _pack(
-        self, depth: Value, cols: Value, weights: Value, down: Value, along: Value, panels: Value, _: Value
+        self, depth: Value, cols: Value, weights: Value, down: Value, along: Value, panels: Value, wanted: Value
     ) -> None:
-        arguments = [depth, cols, self._address(weights), down, along, self._address(panels)]
-        self.code.builder.call(self.pack, arguments)
+        builder = self.code.builder
+        with builder.if_then(builder.icmp_signed("!=", wanted, i64(0))):
+            builder.call(self.pack, [depth, cols, self._address(weights), down, along, self._address(panels)])
 
     def _call(self, function: Value, block: Value, *_: Value) -> None:
         self._enter(function, [self._address(block)])

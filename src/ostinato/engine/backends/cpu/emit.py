@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from llvmlite import ir
@@ -59,7 +61,7 @@ class Kernel:
         half: bool,
     ) -> None:
         self.schedule, self.layout, self.dtype, self.resets = schedule, layout, dtype, resets
-        self.name = name
+        self.name, self.for_ends = name, schedule.for_ends
         self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, i64]), f"{name}_share")
         self.function.linkage = "internal"
         self.gemm = module.globals.get(gemm) or ir.Function(module, gemm_type(), gemm)
@@ -226,10 +228,13 @@ class Kernel:
     def _store_carries(self) -> None:
         builder = self.code.builder
         for carry in range(len(self.layout.carries)):
-            with self.code.loop(self.rows, "end") as j:
+            with self.code.loop(builder.select(self._ends_are_read(), self.rows, i64(0)), "end") as j:
                 length = self.code.load(self.tables["length"], j, i64)
                 parity = builder.icmp_signed("==", builder.and_(length, i64(1)), i64(1))
                 self._copy(self._carry_row(carry, parity, j), self._outside_row(carry, 1, j), self._size(carry))
+
+    def _ends_are_read(self) -> Value:
+        return self.code.builder.icmp_signed("!=", self.header["ends"], i64(0))
 
     def _apply_resets(self, active: Value, parity: Value) -> None:
         """Return the rows that are marked to their start; backward, hand what came so far to the start and continue."""
@@ -274,16 +279,31 @@ class Kernel:
             odd = builder.icmp_signed("==", builder.and_(step, i64(1)), i64(1))
             if self.resets == "before":
                 self._apply_resets(active, odd)
+            needed = self._needed_in_the_end(step, longest)
             for products, region in zip(self.schedule.products, self.schedule.regions, strict=True):
                 for product in products:
-                    self._product(product, active, odd)
+                    with self._if_needed(needed, [product.node]):
+                        self._product(product, active, odd)
                 if region.nests:
-                    with self.code.loop(active, "row") as j:
+                    nodes = [node for nest in region.nests for node in [*nest.nodes, *nest.reductions]]
+                    with self._if_needed(needed, nodes), self.code.loop(active, "row") as j:
                         row = Row(self, j, odd)
                         for nest in region.nests:
                             NestEmitter(row, nest).emit()
             if self.resets == "after":
                 self._apply_resets(active, builder.not_(odd))
+
+    def _needed_in_the_end(self, step: Value, longest: Value) -> Value:
+        """Tell whether this step needs what makes carries alone: another one follows, or their ends are read."""
+        builder = self.code.builder
+        follows = builder.icmp_signed("<", builder.add(step, i64(1)), longest)
+        marked = builder.icmp_signed("!=", self.header["resets"], i64(0))
+        return builder.or_(builder.or_(follows, marked), self._ends_are_read())
+
+    def _if_needed(self, needed: Value, nodes: Sequence[Node]) -> AbstractContextManager[object]:
+        """Emit nodes that make carries alone only where they are needed; forward, ends are always read."""
+        alone = self.resets == "after" and all(node in self.for_ends for node in nodes)
+        return self.code.builder.if_then(needed) if alone else nullcontext()
 
     def _still_active(self, step: Value, active_now: Value) -> Value:
         """Return how many rows have this step; they are sorted by length, so the finished ones are the last."""

@@ -31,6 +31,8 @@ class Places(NamedTuple):
     totals: Mapping[int, Ref]
     seed: Ref
     """Of random numbers."""
+    ends: int | Ref = 1
+    """Whether anybody reads where the carries end."""
 
     def part(self, kernel: Kernel, start: int, batch: int) -> Places:
         """Return the same from a position on, for rows of which there are so many at a time and no state."""
@@ -105,7 +107,7 @@ class Entry(NamedTuple):
         block[: len(HEADER)] = [
             steps, batch, int(self.reverse), *rows, 1 if ragged else batch,
             program.room(shares * per_share), per_share, places.seed, program.ref("resets") if marked else 0,
-            0 if ragged else share, shares, Ref(NOTHING),
+            0 if ragged else share, shares, Ref(NOTHING), places.ends,
         ]  # fmt: skip
         for key, word in layout.views.items():
             block[word : word + 3] = places.views[key]
@@ -117,12 +119,15 @@ class Entry(NamedTuple):
             block[word] = places.totals[index]
         for index, word in layout.constants.items():
             block[word] = self._constant(index, in_order=True)[0]
-        for word, panel in self._packed(kernel).items():
+        for word, panel in self._packed(kernel, places.ends if steps == 1 else 1).items():
             block[word] = panel
         program.enter(kernel, kernel.address, block, threads)
 
-    def _packed(self, kernel: Kernel) -> dict[int, Ref]:
-        """Return where the weights of a kernel's products lie, packed; the first time, add what packs them."""
+    def _packed(self, kernel: Kernel, ends: int | Ref) -> dict[int, Ref]:
+        """Return where the weights of a kernel's products lie, packed; the first time, add what packs them.
+
+        Those that only make the ends of carries are packed if `ends`, which may be known at a call only, is not 0.
+        """
         program, key = self.program, (self.walk.first, id(kernel))
         if key in program.packed:
             return program.packed[key]
@@ -133,10 +138,11 @@ class Entry(NamedTuple):
             weights, strides = self._weights(job.weights)
             target = found[job.word] = panels.plus(job.offset * size)
             step = job.depth * round_up(job.cols, layout.width) * size
+            wanted = ends if job.product in kernel.schedule.for_ends else 1
             for head in range(job.heads):
                 source = weights.plus(head * strides[0] * size if job.heads > 1 else 0)
                 goal = target.plus(head * step)
-                program.job(PACK, job.depth, job.cols, source, strides[-2], strides[-1], goal)
+                program.job(PACK, job.depth, job.cols, source, strides[-2], strides[-1], goal, wanted)
         return found
 
     def _weights(self, weights: Node) -> tuple[Ref, Sequence[int]]:

@@ -37,6 +37,7 @@ class Packing:
 
     word: int
     """Of the argument block."""
+    product: Node
     weights: Node
     heads: int
     depth: int
@@ -92,7 +93,8 @@ class Kernel:
                 weights = product.node.inputs[2 * pair + 1]
                 depth, cols = weights.shape[-2:]
                 heads = weights.shape[0] if len(weights.shape) == 3 else 1
-                jobs.append(Packing(self.layout.panels[product.node, pair], weights, heads, depth, cols, total))
+                word = self.layout.panels[product.node, pair]
+                jobs.append(Packing(word, product.node, weights, heads, depth, cols, total))
                 total += round_up(heads * self.layout.packed_size(depth, cols), line)
         return tuple(jobs)
 

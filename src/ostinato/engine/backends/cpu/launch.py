@@ -142,7 +142,7 @@ def argument_block(
     words[: len(HEADER)] = [
         rows.steps, rows.batch, int(reverse), _pointer(rows.order), _pointer(rows.lengths), _pointer(rows.starts),
         rows.stride, (scratch.data_ptr() + 63) // 64 * 64, per_share, seed, _pointer(resets),
-        chunk, shares, 0,
+        chunk, shares, 0, 1,
     ]  # fmt: skip
     for key, word in layout.views.items():
         tensor = arguments.views[key]

@@ -29,11 +29,13 @@ HEADER = (
     "chunk",
     "threads",
     "ticket",
+    "ends",
 )
 """First words of the argument block. `order` lists the rows by falling length, `lengths` their steps in that order and
 `starts` their first positions in the streams (none: row `b` starts at `b`); `stride` is how far two steps of a row lie
 apart in streams. `chunk` is how many rows a thread takes, or 0 to deal them in turn. `ticket` counts, from 0, the
-shares of the rows that threads have taken on."""
+shares of the rows that threads have taken on. `ends` is 0 if nobody reads where the carries end: the gradients of the
+first states, whose products are the only ones of the last step backward that make nothing else."""
 
 
 @dataclass(frozen=True)

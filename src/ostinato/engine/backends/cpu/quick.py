@@ -156,7 +156,7 @@ class Backward(Pass):
         # nobody reads what is written there
         self._waste = torch.empty_like(self.zeros)
         self._unwanted = self._waste.data_ptr()
-        for name in ("x", "x time", "x batch", "chunk", "dy", "dy time", "dy batch", "dx", "seed"):
+        for name in ("x", "x time", "x batch", "chunk", "dy", "dy time", "dy batch", "dx", "seed", "ends"):
             program.base(name)
         for leaf in range(len(self.states)):
             program.base(("dlast", leaf))
@@ -242,7 +242,8 @@ class Backward(Pass):
             program.job(CLEAR, at, size // self.size)
         if cut:
             carries = [(start, end, at) for (start, end, _), at in zip(carries, cut, strict=True)]
-        places = Places(views, streams, carries, {index: at for index, (at, _) in totals.items()}, program.ref("seed"))
+        goals = {index: at for index, (at, _) in totals.items()}
+        places = Places(views, streams, carries, goals, program.ref("seed"), program.ref("ends"))
         Entry(program, walk, not walk.reverse).whole(kernel, parts, places)
         for at, (_, end, _), size in zip(cut, carries, self.leaf_bytes, strict=False):
             program.job(ADD, at, end, size // self.size)
@@ -312,7 +313,7 @@ class Backward(Pass):
         dstates = [new(dtype) for new in self.new_states] if states else []
         values = [_place(x), *x.stride()[:2], _place(chunk)]
         values += (self.zero, 0, 0) if dy is None else (_place(dy), *dy.stride()[:2])
-        values += (0 if dx is None else _place(dx), seed)
+        values += (0 if dx is None else _place(dx), seed, int(states))
         if states or any(given is not None for given in dlast):
             for index, given in enumerate(dlast):
                 goal = _place(dstates[index]) if states else self._unwanted

@@ -75,6 +75,13 @@ class Schedule:
     scratch: list[Node]
     """Nodes that have a row of scratch memory for each row of the batch."""
 
+    @property
+    def for_ends(self) -> frozenset[Node]:
+        """Return the nodes that make carries and nothing else: those of the last step are for the carries' ends."""
+        sinks = self.program.sinks
+        other = set(g.topological(sink.node for sink in sinks if sink.kind != "carry"))
+        return frozenset(g.topological(sink.node for sink in sinks if sink.kind == "carry")) - other
+
 
 def is_dense(node: Node) -> bool:
     """Tell whether a product can read a row operand where it lies: in scratch memory, each block contiguous."""

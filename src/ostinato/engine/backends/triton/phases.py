@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ostinato.engine.backends.triton import moments
 from ostinato.engine.backends.triton.prepare import Prepared
-from ostinato.engine.backends.triton.reads import Read, in_tiles, is_state, operands_of, read_of, reads_of
+from ostinato.engine.backends.triton.reads import REDUCTIONS, Read, in_tiles, is_state, operands_of, read_of, reads_of
 from ostinato.engine.backends.triton.tiles import LEAST, Tiling
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
@@ -91,7 +92,7 @@ def is_partial(node: Node, columns: int) -> bool:
 
 def is_row_reduction(node: Node) -> bool:
     """Tell whether a reduction takes a whole row into one number."""
-    return node.op in g.REDUCTIONS and node.size == 1
+    return node.op in REDUCTIONS and node.size == 1
 
 
 def by_heads(node: Node) -> bool:
@@ -115,7 +116,7 @@ def gathered_read(read: Read) -> Read:
 
 def all_reads(node: Node, columns: int) -> Iterator[tuple[Read, str]]:
     """Return all that a value reads, and as what."""
-    gathers = node.op in g.REDUCTIONS and not is_row_reduction(node)
+    gathers = node.op in REDUCTIONS and not is_row_reduction(node)
     for read in reads_of(node):
         yield (gathered_read(read) if gathers else read), "value"
     if node.op == "matmul":
@@ -134,6 +135,10 @@ def sink_reads(sink: Sink) -> list[tuple[Read, int]]:
 
 def order(prepared: Prepared, columns: int) -> Phases:
     """Divide a step into phases for so many programs."""
+    if columns > 1:
+        nodes = moments.find([sink.node for sink in prepared.sinks])
+        sinks = tuple(replace(sink, node=node) for sink, node in zip(prepared.sinks, nodes, strict=True))
+        prepared = replace(prepared, sinks=sinks)
     known = g.topological(sink.node for sink in prepared.sinks)
     needed = [node for node in known if (in_tiles(node) or node.op == "cat") and not is_state(node)]
     phases = Phases(prepared, columns, [], [])

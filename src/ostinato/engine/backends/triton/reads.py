@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ostinato.engine.backends.triton import moments
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node, Shape
 from ostinato.engine.plan.views import broadcast_strides, contiguous, locate
 
+REDUCTIONS = g.REDUCTIONS | {moments.OP}
 Kind = Literal["number", "register", "memory", "shared"]
 
 
@@ -42,7 +44,7 @@ def is_state(node: Node) -> bool:
 
 def in_tiles(node: Node) -> bool:
     """Tell whether a program holds the value as a tile: it computes it, or it is the state."""
-    return node.op in g.POINTWISE or node.op in g.REDUCTIONS or node.op == "matmul" or is_state(node)
+    return node.op in g.POINTWISE or node.op in REDUCTIONS or node.op == "matmul" or is_state(node)
 
 
 def read_of(child: Node, shape: Shape) -> Read:
@@ -74,8 +76,8 @@ def reads_of(node: Node) -> list[Read]:
         return [read_of(bias, node.shape) for bias in node.inputs[pairs:]]
     if node.op == "cat":
         return [read_of(part, part.shape) for part in node.inputs]
-    if node.op in g.REDUCTIONS:
-        return [read_of(node.inputs[0], node.inputs[0].shape)]
+    if node.op in REDUCTIONS:
+        return [read_of(child, child.shape) for child in node.inputs]
     return [read_of(child, node.shape) for child in node.inputs]
 
 

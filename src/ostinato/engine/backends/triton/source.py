@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from ostinato.engine.backends.triton.expressions import expression
 from ostinato.engine.backends.triton.phases import Phases, all_reads, by_heads, is_partial, sink_reads
 from ostinato.engine.backends.triton.products import Products, indented
-from ostinato.engine.backends.triton.reads import Read, read_of
+from ostinato.engine.backends.triton.reads import REDUCTIONS, Read, read_of
 from ostinato.engine.backends.triton.tiles import padded
 from ostinato.engine.backends.triton.values import Form
-from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
 
@@ -162,7 +161,7 @@ class _Writer(Products):
         name = self._name("v")
         if node.op == "matmul":
             self.body.append(f"{name} = {self._product(node)}")
-        elif node.op in g.REDUCTIONS:
+        elif node.op in REDUCTIONS:
             self._reduce(node, name)
         elif node.op == "random":
             stream = node.attr[0] * _GOLDEN % (1 << 64)
@@ -240,7 +239,7 @@ def _by_exchanges(nodes: list[Node], columns: int) -> list[Node]:
 
 def _is_exchange(node: Node) -> bool:
     """Tell whether a value needs what other threads have."""
-    return node.op in g.REDUCTIONS or node.op == "matmul"
+    return node.op in REDUCTIONS or node.op == "matmul"
 
 
 def _next(text: str) -> str:

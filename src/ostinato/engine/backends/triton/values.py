@@ -60,6 +60,10 @@ class Values:
         """States that this kernel moves on, each with its new value."""
         self.sums: dict[Node, str] = {}
         """Products without their biases."""
+        self.parts: dict[Node, list[str]] = {}
+        """What all programs have of reductions: a tile, or a number each."""
+        self.own: dict[Node, str] = {}
+        """What this program has of them."""
         self.count = 0
 
     @property
