@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import ostinato
 from ostinato import SequenceClassifier
@@ -16,7 +17,9 @@ def test_it_tells_waves_apart_and_is_kept_with_the_model(tmp_path) -> None:
     rng = np.random.default_rng(0)
     waves = [np.sin(np.arange(30) * (0.3 if i % 2 else 0.9)) + rng.normal(0, 0.1, 30) for i in range(40)]
     labels = [i % 2 for i in range(40)]
+    threads = torch.get_num_threads()
     model = SequenceClassifier(hidden_size=4, epochs=1, members=1, kernels=0, progress=False).fit(waves, labels)
+    assert torch.get_num_threads() == threads
     assert model.scores_.values[MINIROCKET]["accuracy"] == 1.0
     again = ostinato.load(model.save(tmp_path / "m"))
     scores = again.evaluate(waves[:10] + [own[:20] for own in waves[10:]], labels).values

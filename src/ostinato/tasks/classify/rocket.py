@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ostinato.errors import MissingExtra
@@ -32,6 +34,16 @@ _HELP = "it needs the extra baselines: pip install 'ostinato[baselines]'"
 def has_rocket() -> bool:
     """Tell whether the library is installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("sktime", "numba"))
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Leave PyTorch as many threads as it had: numba shares them, and sktime sets as many as there are cores."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class MiniRocket:
     live: Any = field(default=None, metadata={"saved": False}, compare=False)
 
     @classmethod
+    @_threads_kept()
     def fit(cls, part: Part, classes: int, center: Floats, seed: int) -> MiniRocket:
         """Fit on sequences; of very many, or in little time, on a drawn part.
 
@@ -84,6 +97,7 @@ class MiniRocket:
         called = MINIROCKET + ("" if len(rows) == len(part) else f" ({len(rows):,} of {len(part):,} sequences)")
         return cls(kernels, longest, center, mean, scale, found.weights, found.offsets, called, transformer)
 
+    @_threads_kept()
     def predict(self, part: Part) -> Prediction:
         """Return the classes of sequences.
 
