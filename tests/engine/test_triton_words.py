@@ -170,3 +170,20 @@ def test_programs_that_need_not_wait_for_all_others_meet_after_a_step():
     phases, text = _text("rnn", 6, 3)  # two programs have nothing to send
     assert not phases.in_step
     assert "barrier(flags, group, pid, tag, 3, 4)" in text
+
+
+@pytest.mark.parametrize("name", ["lstm-layernorm", "mgu", "slstm", "mlstm", "lstm-projected"])
+def test_what_is_read_at_once_begins_where_a_load_may(name):
+    cell = ostinato.cells.CATALOGUE[name](20, 20)
+    xs = torch.zeros(2, 1, 20, requires_grad=True)
+    plan = find(cell, cell, xs, initial_state(cell, xs[0].detach())).executable.plan
+    for which in ("forward", "backward"):
+        program = getattr(plan, which)
+        parts = split(program)
+        phases = order(prepare(parts.core if parts else program), 2)
+        assert all(slot.start % 4 == 0 for slot in phases.slots.values())
+        ends = dict.fromkeys(phases.sizes, 0)
+        for slot in sorted(phases.slots.values(), key=lambda slot: (slot.memory, slot.start)):
+            assert slot.start >= ends[slot.memory]
+            ends[slot.memory] = slot.start + slot.size
+        assert all(end <= phases.sizes[memory] for memory, end in ends.items())

@@ -21,6 +21,8 @@ from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
 from ostinato.engine.plan.views import contiguous
 
+_TOGETHER = 4
+"""Numbers that a thread reads at once at most: slots begin at multiples of it."""
 MEMORIES = ("values", "operands", "words")
 """What passes values on: one program's own; operands of products, in their precision; what other programs read.
 
@@ -214,7 +216,7 @@ def _slot(phases: Phases, node: Node, purpose: str) -> None:
             size
         )  # programs pass on what they have, unmasked
     phases.slots[node, purpose] = Slot(size, phases.sizes[memory], memory)
-    phases.sizes[memory] += size
+    phases.sizes[memory] += -(-size // _TOGETHER) * _TOGETHER
 
 
 def state_slots(phases: Phases, index: int) -> list[Slot]:
