@@ -281,6 +281,34 @@ def test_all_states_are_returned_on_request() -> None:
     assert torch.equal(first[2][1], cs.transpose(0, 1))
 
 
+@pytest.mark.parametrize("lengths", [None, [4, 2, 0]])
+def test_states_of_all_steps_may_be_one_number_a_row(lengths):
+    class Counting(nn.Module):
+        """What it gives, and a part of its state, is one number a row."""
+
+        def initial_state(self, x):
+            return x.new_zeros(x.shape[0], 2), x.new_ones(x.shape[0])
+
+        def forward(self, x, state):
+            h, count = state
+            h = (h + x * count[:, None].cos()).tanh()
+            return h.sum(-1), (h, count + h.mean(-1))
+
+    cell, x = Counting(), torch.randn(4, 3, 2, requires_grad=True)
+    found = []
+    for _ in range(2):  # the second call goes a shorter way
+        ys, last, (h, count) = ostinato.scan(cell, x, lengths=lengths, return_states=True)
+        found.append([ys, *last, h, count, *torch.autograd.grad(ys.sum() + count.square().sum(), x)])
+    numbers = None if lengths is None else torch.tensor(lengths)
+    ys, last = scan_eagerly(cell, x, cell.initial_state(x[0]), numbers, False)
+    assert found[0][0].shape == found[0][4].shape == (4, 3)
+    torch.testing.assert_close(found[0][:3], [ys, *last])
+    torch.testing.assert_close(found[1], found[0])
+    for row, length in enumerate(lengths or [4, 4, 4]):
+        if length:
+            torch.testing.assert_close(found[0][4][length - 1, row], last[1][row])
+
+
 def test_inputs_may_lie_anyhow_in_memory() -> None:
     cell = LayerNormLSTM(5, 20)
     x = torch.randn(7, 4, 10)[..., ::2]

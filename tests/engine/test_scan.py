@@ -115,6 +115,7 @@ def test_no_steps_give_no_outputs_and_the_initial_state() -> None:
     assert ys.shape == (0, 2, 2)
     assert last is state
     assert ostinato.scan(Running(), torch.randn(4, 0, 3))[0].shape == (4, 0, 2)
+    assert ostinato.scan(Running(), torch.randn(4, 0, 3), lengths=[])[0].shape == (4, 0, 2)
 
 
 def test_finding_the_state_leaves_modes_and_random_numbers_alone() -> None:

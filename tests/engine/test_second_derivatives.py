@@ -53,7 +53,7 @@ def _eagerly(cell, xs, state, *, lengths=None, reverse=False, resets=None):
 
 def _assert_second(cell: nn.Module, xs: Tensor, **options) -> None:
     state = map_state(lambda leaf: (leaf.detach() + 0.1).requires_grad_(), initial_state(cell, xs[0]))
-    given = [xs.requires_grad_(), *leaves(state), *cell.parameters()]
+    given = [xs.requires_grad_(), *leaves(state), *(each for each in cell.parameters() if each.requires_grad)]
     found = _second(ostinato.scan, cell, xs, state, given, **options)
     expected = _second(_eagerly, cell, xs, state, given, **options)
     for mine, other in zip(found, expected, strict=True):
@@ -221,6 +221,30 @@ def test_of_gradients_that_are_cut_or_defined_by_hand() -> None:
 
 
 @pytest.mark.usefixtures("_compiled_only")
+class _Deaf(nn.Module):
+    """What it reads has no part in its gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3, dtype=torch.float64))
+
+    def initial_state(self, x: Tensor) -> Tensor:
+        return x.new_ones((x.shape[0], 3))
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        new = (state @ self.weight).tanh() * (x > 0)
+        return new, new
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2])])
+def test_of_sequences_that_no_gradient_reaches(lengths: Tensor | None) -> None:
+    torch.manual_seed(5)
+    cell = _Deaf()
+    _assert_second(cell, torch.randn(4, 2, 3, dtype=torch.float64), lengths=lengths)
+    # frozen, with nothing but the sequences and the state to be asked for
+    _assert_second(cell.requires_grad_(False), torch.randn(4, 2, 3, dtype=torch.float64), lengths=lengths)
+
+
 def test_third_derivatives_are_compiled_too() -> None:
     cell, xs = nn.RNNCell(2, 3).double(), torch.randn(3, 2, 2, dtype=torch.double, requires_grad=True)
 

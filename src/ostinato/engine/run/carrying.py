@@ -23,7 +23,7 @@ class Carrying(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance one step; the output is flat, the cell's own first."""
         output, new_state = call_cell(self.cell, x, state)
-        return torch.cat([part.flatten(1) for part in (output, *leaves(new_state))], -1), new_state
+        return torch.cat([_flat(part) for part in (output, *leaves(new_state))], -1), new_state
 
 
 def unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State, seen: Look) -> tuple[Tensor, State]:
@@ -42,6 +42,11 @@ def unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State, seen: Lo
     outputs = _shaped(own, _output_shape(cell, xs, state, seen))
     rest = iter([_shaped(part, leaf.shape[1:]) for part, leaf in zip(parts, flat, strict=True)])
     return outputs, map_state(lambda _: next(rest), state)
+
+
+def _flat(part: Tensor) -> Tensor:
+    # of some parts a row is one number
+    return part.flatten(1) if part.dim() > 1 else part.unsqueeze(1)
 
 
 def _shaped(part: Tensor, shape: torch.Size) -> Tensor:

@@ -224,7 +224,7 @@ def differentiable(call: Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
         found = references[calls.walks[0].number](call.of(0, x, states), call.opened(grads[0]), dlast)
         weights, dx, dstates = _apart(calls.walks[0], found)
         dstates = [grad[None] if calls.stacked else grad for grad in dstates] if call.starts else []
-        return [*weights, *([] if dx is None else [call.closed(dx)]), *dstates]
+        return [*weights, *([] if calls.backward.dx is None or dx is None else [call.closed(dx)]), *dstates]
     outputs = [pair for pair in zip(_run_again(call), grads, strict=True) if pair[1] is not None]
     wanted = [call.given[goal - AHEAD] for goal in goals(calls, len(call.given))]
     asked = [tensor for tensor in wanted if tensor.requires_grad]

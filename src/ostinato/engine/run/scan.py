@@ -278,7 +278,8 @@ def _check_range(lengths: Tensor, xs: Tensor) -> None:
 
 def _as_tensor(lengths: Any) -> Tensor:
     try:
-        return torch.as_tensor(lengths)
+        found = torch.as_tensor(lengths)
+        return found if found.numel() else found.long()  # of an empty list PyTorch makes none of whole numbers
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"lengths is {lengths!r:.80}; expected whole numbers, one for each row of xs") from error
 
