@@ -13,7 +13,7 @@ from ostinato.tasks.events.usual_waits import UsualWaits
 
 
 def log_of(events, seed):
-    """Activities, and waits that are drawn anew each time, most of them short: their mean is far from their median."""
+    """Activities, and waits that are drawn again each time, most of them short: their mean is far from their median."""
     rng = np.random.default_rng(seed)
     activities = rng.integers(1, 3, events)
     waits = rng.exponential(1.0, events) ** 2 * 1000 * activities

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from ostinato.engine.backends.triton import moments
 from ostinato.engine.backends.triton.prepare import Prepared
 from ostinato.engine.backends.triton.reads import REDUCTIONS, Read, in_tiles, is_state, operands_of, read_of, reads_of
-from ostinato.engine.backends.triton.tiles import LEAST, Tiling
+from ostinato.engine.backends.triton.tiles import block_of
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Sink
@@ -76,14 +76,13 @@ class Phases:
         """
         if any(kind == "partial" for _, kind in self.slots):
             return True
-        block = Tiling(LEAST, self.columns, 1).block
+        products = [node for nodes in self.nodes for node in nodes if node.op == "matmul" and not by_heads(node)]
+        reads = [operand_read(read, self.columns) for node in products for read, _ in operands_of(node)]
         return any(
-            node.op == "matmul" and not by_heads(node) and -(-read.base.size // block(read.base.size)) == self.columns
-            for nodes in self.nodes
-            for node in nodes
-            if node.op == "matmul"
-            for read in (operand_read(read, self.columns) for read, _ in operands_of(node))
-            if read.kind == "shared" and read.base.size == math.prod(read.shape)
+            read.kind == "shared"
+            and read.base.size == math.prod(read.shape)
+            and -(-read.base.size // block_of(read.base.size, self.columns)) == self.columns
+            for read in reads
         )
 
 
@@ -212,9 +211,7 @@ def _slot(phases: Phases, node: Node, purpose: str) -> None:
     memory = "operands" if purpose == "operand" else ("words" if shared else "values")
     size = phases.columns if purpose == "partial" else node.size
     if shared and purpose != "partial" and node.size > 1 and not by_heads(node):
-        size = phases.columns * Tiling(LEAST, phases.columns, 1).block(
-            size
-        )  # programs pass on what they have, unmasked
+        size = phases.columns * block_of(size, phases.columns)  # programs pass on what they have, unmasked
     phases.slots[node, purpose] = Slot(size, phases.sizes[memory], memory)
     phases.sizes[memory] += -(-size // _TOGETHER) * _TOGETHER
 

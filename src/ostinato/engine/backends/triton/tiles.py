@@ -43,7 +43,12 @@ class Tiling:
 
     def block(self, size: int) -> int:
         """Return how many columns of a value a program has."""
-        return 1 if size == 1 else padded(-(-size // self.columns), LEAST if self.columns == 1 else LEAST // 2)
+        return block_of(size, self.columns)
+
+
+def block_of(size: int, columns: int) -> int:
+    """Return how many columns of a value each of so many programs has."""
+    return 1 if size == 1 else padded(-(-size // columns), LEAST if columns == 1 else LEAST // 2)
 
 
 def padded(size: int, least: int = LEAST) -> int:

@@ -130,10 +130,7 @@ class Words(Values):
                     f"ld.relaxed.gpu.global{vector}.b64 {f'{{{into}}}' if vector else into}, [a{i} + {8 * first}];"
                 )
                 place += len(two)
-        lines.append("mov.b32 m, 0;")
-        tag = count + len(words) + 1
-        lines += [f"cvt.u32.u64 t, ${i}; xor.b32 t, t, ${tag}; or.b32 m, m, t;" for i in range(count)]
-        lines.append("setp.ne.u32 p, m, 0; @p bra AGAIN;")
+        lines += _again_until_marked(count, count + len(words) + 1, None)
         constraints = ",".join(["=&l"] * count + ["r"] * len(words) + ["l", "r"])
         kinds = f"({', '.join(['tl.int64'] * count)})" if count > 1 else "tl.int64"
         given = ", ".join([*(place for place, _ in words), f"{memory}.to(tl.int64)", "tag"])
@@ -155,11 +152,7 @@ class Words(Values):
         for i in range(count):
             into = ", ".join(f"${i + word * count}" for word in range(len(words)))
             lines.append(f"ld.relaxed.gpu.global{vector}.b{bits} {f'{{{into}}}' if vector else into}, [a{i}];")
-        lines.append("mov.b32 m, 0;")
-        for i in range(total):
-            word = f"cvt.u32.u64 t, ${i}; xor.b32 t, t," if mark is None else f"xor.b32 t, ${i},"
-            lines.append(f"{word} ${total + 2 * count}; or.b32 m, m, t;")
-        lines.append(f"{'' if mark is None else f'and.b32 m, m, {mark}; '}setp.ne.u32 p, m, 0; @p bra AGAIN;")
+        lines += _again_until_marked(total, total + 2 * count, mark)
         constraints = ",".join([f"=&{letter}"] * total + ["r"] * count + ["l"] * count + ["r"] * count)
         kinds = f"tl.int{bits}" if len(words) == 1 else f"({', '.join([f'tl.int{bits}'] * len(words))})"
         return (
@@ -188,3 +181,13 @@ class Words(Values):
             where = f"{memory}.to(tl.pointer_type(tl.int32)) + tl.broadcast_to(64 * {index}, {shape})"
             self.head.append(f"{name} = tl.load({where}, mask=T < 0, other={places})")
         return self.loaded[key]
+
+
+def _again_until_marked(count: int, tag: int, mark: int | None) -> list[str]:
+    """Return the end of a loop that goes on while one of the first operands has not the mark of the operand `tag`."""
+    lines = ["mov.b32 m, 0;"]
+    for i in range(count):
+        word = f"cvt.u32.u64 t, ${i}; xor.b32 t, t," if mark is None else f"xor.b32 t, ${i},"
+        lines.append(f"{word} ${tag}; or.b32 m, m, t;")
+    lines.append(f"{'' if mark is None else f'and.b32 m, m, {mark}; '}setp.ne.u32 p, m, 0; @p bra AGAIN;")
+    return lines
